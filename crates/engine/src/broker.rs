@@ -1,0 +1,195 @@
+use std::sync::Arc;
+
+use protocol::{
+    Appended, Draft, Durability, Epoch, Error, Event, GapReason, Seq, StreamName,
+};
+
+use crate::selector::Selector;
+use crate::streams::StreamIndex;
+use crate::tail::Tail;
+
+/// How a broker answers: it calls this once, from any thread, perhaps before the call that asked
+/// returns. It must not block.
+pub type Answer<T> = Box<dyn FnOnce(T) + Send>;
+
+/// Where events are appended, ordered and kept.
+///
+/// Per stream a broker promises one total order, an epoch, every seq accounted for as event or
+/// hole, and a new epoch whenever it cannot prove that it continues what it acknowledged or
+/// delivered. Streams are named by their place in the table that the broker was made with.
+pub trait Broker: Send + Sync {
+    /// Appends drafts to a stream, in order, and answers for each of them once it has reached the
+    /// stream's durability. Accepted events reach the stream's tail before the answer is given.
+    fn append(
+        &self,
+        stream: StreamIndex,
+        drafts: Vec<Draft>,
+        answer: Answer<Vec<Result<Appended, Error>>>,
+    );
+
+    /// Reads kept events after `after`, up to about `bytes_max` bytes but at least one segment.
+    fn read(
+        &self,
+        stream: StreamIndex,
+        after: Seq,
+        bytes_max: usize,
+        answer: Answer<Result<Page, Error>>,
+    );
+
+    /// Finds the place before the first event that a subscription with history wants.
+    fn locate(
+        &self,
+        stream: StreamIndex,
+        selector: Selector,
+        what: Locate,
+        answer: Answer<Result<Located, Error>>,
+    );
+
+    /// The stream's tail, which the broker keeps up to date.
+    fn tail(&self, stream: StreamIndex) -> Option<Arc<Tail>>;
+
+    /// What the stream holds at this moment.
+    fn state(&self, stream: StreamIndex) -> Option<StreamState>;
+
+    /// Lets retention by age take hold; called about once a second.
+    fn maintain(&self);
+}
+
+/// Contiguous events as they were appended or stored together; never empty.
+#[derive(Debug)]
+pub struct Batch {
+    events: Box<[Event]>,
+    bytes: usize,
+}
+
+impl Batch {
+    /// Makes a batch of events with contiguous seqs; `None` where there are none.
+    pub fn new(events: Vec<Event>) -> Option<Self> {
+        debug_assert!(events.is_sorted_by(|a, b| a.seq + 1 == b.seq));
+        if events.is_empty() {
+            return None;
+        }
+        let bytes = events.iter().map(|event| event.draft.bytes()).sum();
+        Some(Self { events: events.into(), bytes })
+    }
+
+    /// The events in seq order.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// The events after `seq`.
+    pub fn after(&self, seq: Seq) -> &[Event] {
+        let skip = (seq + 1).saturating_sub(self.first()) as usize;
+        self.events.get(skip..).unwrap_or_default()
+    }
+
+    /// First seq.
+    pub fn first(&self) -> Seq {
+        self.events.first().map_or(0, |event| event.seq)
+    }
+
+    /// Last seq.
+    pub fn last(&self) -> Seq {
+        self.events.last().map_or(0, |event| event.seq)
+    }
+
+    /// What it counts against bounds.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// A range of seqs that cannot be read any more, within what is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hole {
+    /// First seq.
+    pub from: Seq,
+    /// Last seq.
+    pub to: Seq,
+    /// Why.
+    pub reason: GapReason,
+}
+
+/// Contiguous seqs: events, or a hole.
+#[derive(Clone, Debug)]
+pub enum Segment {
+    /// Events.
+    Batch(Arc<Batch>),
+    /// No events.
+    Hole(Hole),
+}
+
+impl Segment {
+    /// First seq.
+    pub fn first(&self) -> Seq {
+        match self {
+            Self::Batch(batch) => batch.first(),
+            Self::Hole(hole) => hole.from,
+        }
+    }
+
+    /// Last seq.
+    pub fn last(&self) -> Seq {
+        match self {
+            Self::Batch(batch) => batch.last(),
+            Self::Hole(hole) => hole.to,
+        }
+    }
+
+    /// What it counts against bounds.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Batch(batch) => batch.bytes(),
+            Self::Hole(_) => size_of::<Hole>(),
+        }
+    }
+}
+
+/// What a read brought: contiguous segments from the first kept event after the asked place.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The stream's epoch.
+    pub epoch: Epoch,
+    /// First kept seq; `last + 1` where nothing is kept.
+    pub first: Seq,
+    /// In seq order. Empty only where nothing is kept after the asked place.
+    pub segments: Vec<Segment>,
+}
+
+/// What [`Broker::locate`] looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Locate {
+    /// The last so many matching events.
+    Last(u32),
+    /// The first event at or after this time, in ms since 1970.
+    Since(u64),
+}
+
+/// The place before what was looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// The stream's epoch.
+    pub epoch: Epoch,
+    /// Reading after this seq brings what was looked for.
+    pub after: Seq,
+    /// Whether the search ended at its bound first.
+    pub truncated: bool,
+}
+
+/// What a stream holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamState {
+    /// Its name.
+    pub stream: StreamName,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// First kept seq; `last + 1` where nothing is kept.
+    pub first: Seq,
+    /// Last seq that was given; 0 where none was.
+    pub last: Seq,
+    /// Bytes of what is kept, as [`Draft::bytes`] counts them.
+    pub bytes: u64,
+    /// What an acknowledgement of this stream claims.
+    pub durability: Durability,
+}

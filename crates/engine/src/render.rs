@@ -1,0 +1,53 @@
+use protocol::{Conversation, Epoch, Event, Message, Position, StreamName};
+
+/// What bytes an event becomes: dialect, root, options and transport, interned to a small number
+/// by the [`Renderer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Rendering(pub u16);
+
+/// Turns events and messages into framed bytes. The engine decides what is said; a renderer only
+/// knows how it looks.
+pub trait Renderer {
+    /// Appends the event as every client of the rendering gets it.
+    fn event(&mut self, rendering: Rendering, stream: &Stream<'_>, event: &Event, out: &mut Vec<u8>);
+
+    /// Appends the event as an item of a batch, with a leading comma, and returns `true`; or as a
+    /// whole frame where it cannot stand in a batch, and returns `false`.
+    fn batch_item(
+        &mut self,
+        rendering: Rendering,
+        stream: &Stream<'_>,
+        event: &Event,
+        out: &mut Vec<u8>,
+    ) -> bool;
+
+    /// Appends what opens a batch whose items take `items_bytes` bytes without the first comma.
+    fn batch_start(&mut self, rendering: Rendering, items_bytes: usize, out: &mut Vec<u8>);
+
+    /// Appends what ends a batch.
+    fn batch_end(&mut self, rendering: Rendering, out: &mut Vec<u8>);
+
+    /// Appends a message to one client; nothing where its dialect leaves it unsaid.
+    fn message(
+        &mut self,
+        rendering: Rendering,
+        conversation: &mut dyn Conversation,
+        message: &Message,
+        out: &mut Vec<u8>,
+    );
+
+    /// Whether each event is preceded by the session's positions (`id:` of server-sent events).
+    fn names_positions(&self, rendering: Rendering) -> bool;
+
+    /// Appends the positions that precede an event.
+    fn positions(&mut self, rendering: Rendering, positions: &[Position], out: &mut Vec<u8>);
+}
+
+/// The stream of an event that is rendered.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream<'a> {
+    /// Its name.
+    pub name: &'a StreamName,
+    /// Its epoch.
+    pub epoch: &'a Epoch,
+}

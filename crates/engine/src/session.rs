@@ -1,0 +1,237 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use protocol::{
+    Audience, ClientId, Conversation, Mode, Pattern, Position, Request, Seq, Subscribe,
+    SubscriptionId, Topic,
+};
+
+use crate::broker::Located;
+use crate::grants::Grants;
+use crate::index::{Index, Subscription, SubscriptionKey};
+use crate::outbox::Outbox;
+use crate::render::Rendering;
+use crate::streams::StreamIndex;
+
+/// The server's state for a client: where it reads, and one bounded write in flight.
+pub(crate) struct Session {
+    pub(crate) generation: u32,
+    pub(crate) rendering: Rendering,
+    /// In the ready queue.
+    pub(crate) is_queued: bool,
+    /// Its socket takes nothing at the moment.
+    pub(crate) is_blocked: bool,
+    /// It gets nothing more.
+    pub(crate) is_closing: bool,
+    /// Some reader may have something to read.
+    pub(crate) is_behind: bool,
+    /// Sorted by the priority of their streams, highest first.
+    pub(crate) readers: Vec<Reader>,
+    pub(crate) outbox: Option<Box<Outbox>>,
+    pub(crate) subscriptions: Vec<SubscriptionKey>,
+    pub(crate) subscription_last: u32,
+    pub(crate) heartbeat_ms: u32,
+    pub(crate) subscriptions_max: u32,
+    /// Publishes that are not answered yet.
+    pub(crate) appends: u32,
+    pub(crate) client: ClientId,
+    pub(crate) user: Option<Arc<str>>,
+    pub(crate) grants: Arc<Grants>,
+    pub(crate) conversation: Box<dyn Conversation>,
+    pub(crate) counts: SessionCounts,
+    pub(crate) rare: Option<Box<Rare>>,
+}
+
+/// What a session did so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionCounts {
+    /// Events that were sent.
+    pub events_out: u64,
+    /// Bytes that were sent.
+    pub bytes_out: u64,
+    /// Commands that were received.
+    pub commands_in: u64,
+}
+
+/// A session's place in a stream in one delivery mode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reader {
+    pub(crate) stream: StreamIndex,
+    pub(crate) mode: Mode,
+    /// Everything for it up to what its worker has read of the stream is sent; `cursor` is
+    /// meaningless then.
+    pub(crate) is_live: bool,
+    /// The epoch of `cursor` is over: it begins again, after a gap.
+    pub(crate) is_reset: bool,
+    /// Everything for it up to this seq is sent.
+    pub(crate) cursor: Seq,
+    /// Not before this time may it read again, in ms of the worker's clock.
+    pub(crate) due_ms: u64,
+    /// The last position that a mark named.
+    pub(crate) marked: Seq,
+}
+
+/// What few sessions have.
+#[derive(Default)]
+pub(crate) struct Rare {
+    pub(crate) groups: Vec<Arc<str>>,
+    /// Subscriptions that began at a position which their reader has not reached yet.
+    pub(crate) beginnings: Vec<Beginning>,
+    /// Subscriptions that ended at a position which some reader has not reached yet.
+    pub(crate) endings: Vec<Ending>,
+    pub(crate) replays: Vec<Replay>,
+    /// A command that waits for an answer from outside; those behind it wait too.
+    pub(crate) subscribing: Option<Subscribing>,
+    pub(crate) waiting: VecDeque<Request>,
+}
+
+/// A subscription holds for the events of a stream after a position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Beginning {
+    pub(crate) subscription: SubscriptionKey,
+    pub(crate) stream: StreamIndex,
+    pub(crate) after: Seq,
+}
+
+/// A subscription, or topics of it, that held for the events of a stream up to a position. Until
+/// every reader has passed it, it still decides which reader owns an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ending {
+    pub(crate) topics: Vec<Pattern>,
+    pub(crate) except: Vec<Pattern>,
+    pub(crate) mode: Mode,
+    pub(crate) stream: StreamIndex,
+    pub(crate) after: Seq,
+    pub(crate) until: Seq,
+}
+
+/// History that a subscription asked for, apart from the live order: what follows `cursor` up to
+/// `until`. The readers of the stream wait until it is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Replay {
+    pub(crate) subscription: SubscriptionKey,
+    pub(crate) id: SubscriptionId,
+    pub(crate) stream: StreamIndex,
+    /// Only the newest event of each topic and audience.
+    pub(crate) is_latest: bool,
+    /// It was asked for from an epoch that is over: a gap comes first.
+    pub(crate) is_reset: bool,
+    pub(crate) cursor: Seq,
+    pub(crate) until: Seq,
+}
+
+/// A hello or a subscribe that is being carried out.
+#[derive(Clone, Debug)]
+pub(crate) struct Subscribing {
+    /// The request itself: a restored session carries it out anew.
+    pub(crate) request: Request,
+    /// Where a hello resumes.
+    pub(crate) resume: Option<Vec<Position>>,
+    pub(crate) bodies: Vec<Subscribe>,
+    /// Tells late answers to an earlier request from answers to this one.
+    pub(crate) attempt: u64,
+    /// Places that were looked up, each for one of `bodies`.
+    pub(crate) located: Vec<(usize, StreamIndex, Located)>,
+    pub(crate) awaited: u32,
+}
+
+impl Session {
+    /// Whether an event of this audience is for it.
+    pub(crate) fn sees(&self, audience: &Audience) -> bool {
+        match audience {
+            Audience::Everyone => true,
+            Audience::User(user) => self.user.as_ref() == Some(user),
+            Audience::Client(client) => self.client == *client,
+            Audience::Group(group) => {
+                self.rare.as_ref().is_some_and(|rare| rare.groups.contains(group))
+            }
+        }
+    }
+
+    /// The groups that it is a member of.
+    pub(crate) fn groups(&self) -> &[Arc<str>] {
+        self.rare.as_ref().map(|rare| &*rare.groups).unwrap_or_default()
+    }
+
+    /// The rare state, made where there is none.
+    pub(crate) fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Whether the outbox takes more.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.is_blocked && self.outbox.as_ref().is_none_or(|outbox| !outbox.is_full())
+    }
+
+    /// Which of its readers owns an event of `topic` at `seq`: the most generous one among the
+    /// subscriptions that hold there. Every event has one owner, so none comes twice.
+    pub(crate) fn owner(
+        &self,
+        index: &Index,
+        stream: StreamIndex,
+        stream_mode: Mode,
+        topic: &Topic,
+        seq: Seq,
+    ) -> Option<Mode> {
+        let mut owner: Option<Mode> = None;
+        for key in &self.subscriptions {
+            let Some(subscription) = index.get(*key) else { continue };
+            let mode = subscription.mode.narrowed(stream_mode);
+            if owner.is_none_or(|best| mode < best)
+                && index.takes(subscription, topic)
+                && self.has_begun(*key, stream, seq)
+            {
+                owner = Some(mode);
+            }
+        }
+        let best = owner?;
+        let endings = self.rare.as_ref().map(|rare| &*rare.endings).unwrap_or_default();
+        let held = endings.iter().filter(|ending| ending.holds(stream, topic, seq));
+        Some(held.map(|ending| ending.mode).fold(best, Mode::min))
+    }
+
+    fn has_begun(&self, key: SubscriptionKey, stream: StreamIndex, seq: Seq) -> bool {
+        let Some(rare) = &self.rare else { return true };
+        let mut beginnings = rare.beginnings.iter();
+        beginnings
+            .find(|beginning| beginning.subscription == key && beginning.stream == stream)
+            .is_none_or(|beginning| seq > beginning.after)
+    }
+
+    /// Stops live readers of a stream at `read`: they go on when its replays are done.
+    pub(crate) fn pause(&mut self, stream: StreamIndex, read: Seq) {
+        let readers = self.readers.iter_mut().filter(|reader| reader.stream == stream);
+        for reader in readers.filter(|reader| reader.is_live) {
+            (reader.is_live, reader.cursor) = (false, read);
+        }
+        self.is_behind = true;
+    }
+
+    /// The replay of the stream that is sent next; its readers wait until all are done.
+    pub(crate) fn replay(&self, stream: StreamIndex) -> Option<&Replay> {
+        let rare = self.rare.as_ref()?;
+        rare.replays.iter().find(|replay| replay.stream == stream)
+    }
+}
+
+impl Reader {
+    /// Everything for it up to here is sent; `read` is what its worker has read of the stream.
+    pub(crate) fn position(&self, read: Seq) -> Seq {
+        if self.is_live { read } else { self.cursor }
+    }
+}
+
+impl Ending {
+    fn holds(&self, stream: StreamIndex, topic: &Topic, seq: Seq) -> bool {
+        self.stream == stream
+            && seq > self.after
+            && seq <= self.until
+            && self.topics.iter().any(|pattern| pattern.matches(topic))
+            && !self.except.iter().any(|pattern| pattern.matches(topic))
+    }
+}
+
+/// Whether `topic` is taken by a subscription, for replays of it.
+pub(crate) fn takes(index: &Index, key: SubscriptionKey, topic: &Topic) -> bool {
+    index.get(key).is_some_and(|subscription: &Subscription| index.takes(subscription, topic))
+}

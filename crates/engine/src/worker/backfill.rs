@@ -1,0 +1,71 @@
+use protocol::Seq;
+
+use super::Worker;
+use crate::broker::{Page, Segment};
+use crate::streams::StreamIndex;
+use crate::view::View;
+
+/// The compacted view is being completed backwards: everything after `from` is wanted, everything
+/// up to `at` was taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Backfill {
+    from: Seq,
+    at: Seq,
+    /// Where the view was complete from already.
+    until: Seq,
+}
+
+impl Worker {
+    /// Whether the stream's view is complete for what follows `after`; if not, that is seen to and
+    /// readers look again when it is done.
+    pub(super) fn has_view(&mut self, at: StreamIndex, after: Seq) -> bool {
+        let Some(stream) = self.streams.get_mut(at.get()) else { return false };
+        let read = stream.read;
+        let since = stream.view.get_or_insert_with(|| View::new(read)).since();
+        if since <= after {
+            return true;
+        }
+        // One that is under way and reaches less far is followed by another.
+        if stream.backfill.is_none() {
+            stream.backfill = Some(Backfill { from: after, at: after, until: since });
+            self.page_for_backfill(at, after);
+        }
+        false
+    }
+
+    /// A page for the backfill arrived, or failed to.
+    pub(super) fn take_backfill(&mut self, at: StreamIndex, page: Option<&Page>) {
+        let Some(stream) = self.streams.get_mut(at.get()) else { return };
+        let (Some(backfill), Some(view)) = (&mut stream.backfill, &mut stream.view) else { return };
+        let Some(page) = page else {
+            // The readers ask again, and with them the backfill begins again.
+            stream.backfill = None;
+            return self.look_again_at_view(at);
+        };
+        for segment in &page.segments {
+            if let Segment::Batch(batch) = segment {
+                view.insert(batch, backfill.at.max(page.first.saturating_sub(1)));
+            }
+            backfill.at = backfill.at.max(segment.last());
+        }
+        if page.segments.is_empty() || backfill.at >= backfill.until {
+            view.extend_to(backfill.from);
+            stream.backfill = None;
+            return self.look_again_at_view(at);
+        }
+        let next = backfill.at;
+        self.page_for_backfill(at, next);
+    }
+
+    fn look_again_at_view(&mut self, at: StreamIndex) {
+        let waits = |session: &crate::session::Session| {
+            session.readers.iter().any(|reader| reader.stream == at && !reader.is_live)
+        };
+        let places: Vec<u32> = self.sessions.iter().filter(|(_, session)| waits(session))
+            .map(|(place, _)| place as u32)
+            .collect();
+        for place in places {
+            self.look_again(place);
+        }
+    }
+}

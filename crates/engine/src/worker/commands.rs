@@ -1,0 +1,110 @@
+use protocol::{
+    Answer, Appended, Command, Draft, Error, ErrorCode, History, Message, Pattern, Publisher,
+    Request as ClientRequest,
+};
+
+use super::{ClientKey, Now, Request, Ticket, Worker};
+use crate::grants::Action;
+use crate::selector::Viewer;
+use crate::session::Session;
+
+impl Worker {
+    /// A client sent a command.
+    pub fn handle_command(&mut self, now: Now, key: ClientKey, request: ClientRequest) {
+        self.now = now;
+        let Some(session) = self.session_mut(key).filter(|session| !session.is_closing) else {
+            return;
+        };
+        session.counts.commands_in += 1;
+        let waits = session.rare.as_ref().is_some_and(|rare| rare.subscribing.is_some());
+        if waits {
+            session.rare_mut().waiting.push_back(request);
+            return;
+        }
+        self.counters.commands += 1;
+        self.carry_out(key, request);
+    }
+
+    /// A client sent something that is no command.
+    pub fn handle_misspelled(&mut self, now: Now, key: ClientKey, id: Option<i64>, error: Error) {
+        self.now = now;
+        self.reply(key, id, Err(error));
+    }
+
+    pub(super) fn carry_out(&mut self, key: ClientKey, request: ClientRequest) {
+        let ClientRequest { id, command } = request;
+        let ticket = Ticket { client: key, id };
+        let refused = match command {
+            Command::Hello(hello) => self.hello(ticket, *hello),
+            Command::Subscribe(subscribe) => self.subscribe(ticket, *subscribe),
+            Command::Unsubscribe(unsubscribe) => self.unsubscribe(ticket, unsubscribe),
+            Command::Publish(draft) => self.publish(ticket, *draft),
+            Command::History(history) => self.history(ticket, *history),
+            Command::Ping => {
+                let time_ms = self.now.wall_ms;
+                self.reply(key, id, Ok(Answer::Pong { time_ms }));
+                Ok(())
+            }
+        };
+        if let Err(error) = refused {
+            self.reply(key, id, Err(error));
+        }
+    }
+
+    pub(super) fn reply(&mut self, key: ClientKey, id: Option<i64>, result: Result<Answer, Error>) {
+        self.counters.errors += u64::from(result.is_err());
+        if self.session(key).is_some() {
+            self.tell(key.place, &Message::Reply { id, result });
+        }
+    }
+
+    fn publish(&mut self, ticket: Ticket, mut draft: Draft) -> Result<(), Error> {
+        let at = self.table.stream_of(&draft.topic);
+        let Some(session) = self.session_mut(ticket.client) else { return Ok(()) };
+        session.grants.authorize(Action::Publish, &Pattern::from(&draft.topic))?;
+        let Some(stream) = at else {
+            return Err(Error::new(ErrorCode::InvalidTopic, "no stream captures this topic"));
+        };
+        draft.publisher = match &session.user {
+            Some(user) => Publisher::User(user.clone()),
+            None => Publisher::Client(session.client),
+        };
+        session.appends += 1;
+        self.requests.push_back(Request::Append { ticket, stream, draft: Box::new(draft) });
+        Ok(())
+    }
+
+    /// The broker answered an append.
+    pub fn handle_appended(&mut self, now: Now, ticket: Ticket, result: Result<Appended, Error>) {
+        self.now = now;
+        if let Some(session) = self.session_mut(ticket.client) {
+            session.appends = session.appends.saturating_sub(1);
+        }
+        self.reply(ticket.client, ticket.id, result.map(Answer::Published));
+    }
+
+    fn history(&mut self, ticket: Ticket, history: History) -> Result<(), Error> {
+        let Some(session) = self.session(ticket.client) else { return Ok(()) };
+        session.grants.authorize(Action::Subscribe, &history.topic)?;
+        let viewer = viewer_of(session);
+        let stream = crate::history::stream_of(&self.table, &history)?;
+        let history = Box::new(history);
+        self.requests.push_back(Request::History { ticket, stream, viewer, history });
+        Ok(())
+    }
+
+    /// A history was read.
+    pub fn handle_history(&mut self, now: Now, ticket: Ticket, result: Result<Answer, Error>) {
+        self.now = now;
+        self.reply(ticket.client, ticket.id, result);
+    }
+}
+
+/// Whom audiences are compared with for a session.
+pub(super) fn viewer_of(session: &Session) -> Viewer {
+    Viewer {
+        client: session.client,
+        user: session.user.clone(),
+        groups: session.groups().to_vec(),
+    }
+}

@@ -1,0 +1,242 @@
+use protocol::{Event, Gap, GapReason, Message, Position, Seq};
+
+use super::ahead::{Ahead, Memory, choose, look_ahead};
+use super::deliver::Courier;
+use super::{StreamState, Worker};
+use crate::broker::{Hole, Page};
+use crate::render::Stream;
+use crate::session::Reader;
+use crate::streams::StreamIndex;
+
+/// What one step of a reader came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// It went on; there may be more.
+    Progress,
+    /// It looked at much and found nothing: others have their turn first.
+    Yields,
+    /// It has to wait for its time, or for an answer.
+    Waits,
+    /// It is live.
+    Live,
+}
+
+/// How far a reader came.
+enum Sent {
+    /// Everything for it up to this seq is sent; whether there was anything.
+    UpTo(Seq, bool),
+    Hole(Hole),
+    /// What was there is not kept any more; reading goes on at this seq.
+    Lost(Seq),
+}
+
+impl Worker {
+    /// Lets the readers of a client that are behind read on, by the priority of their streams,
+    /// until its write is full.
+    pub(super) fn fill(&mut self, place: u32) {
+        let mut reader = 0;
+        while let Some(session) = self.sessions.get_mut(place as usize) {
+            if !session.is_behind || session.is_closing || !session.has_room() {
+                return;
+            }
+            if reader >= session.readers.len() {
+                session.is_behind = false;
+                return self.settle(place);
+            }
+            match self.step(place, reader) {
+                Step::Progress => {}
+                Step::Yields => return self.queue(place),
+                Step::Waits | Step::Live => reader += 1,
+            }
+        }
+    }
+
+    fn step(&mut self, place: u32, at_reader: usize) -> Step {
+        let Some(session) = self.sessions.get_mut(place as usize) else { return Step::Live };
+        let Some(reader) = session.readers.get(at_reader).cloned() else { return Step::Live };
+        if reader.is_reset {
+            self.tell_epoch(place, reader.stream);
+            return Step::Progress;
+        }
+        if let Some(replay) = session.replay(reader.stream).cloned() {
+            return self.step_replay(place, &replay);
+        }
+        if reader.is_live {
+            return Step::Live;
+        }
+        let Some(stream) = self.streams.get(reader.stream.get()) else { return Step::Live };
+        if reader.cursor >= stream.read {
+            self.go_live(place, at_reader);
+            return Step::Live;
+        }
+        if reader.due_ms > self.now.ms {
+            return Step::Waits;
+        }
+        self.read(place, at_reader, &reader)
+    }
+
+    /// Everything for the reader is sent: new events reach it in the burst in which they come.
+    fn go_live(&mut self, place: u32, at_reader: usize) {
+        let now_ms = self.now.ms;
+        let Some(session) = self.sessions.get_mut(place as usize) else { return };
+        let Some(reader) = session.readers.get_mut(at_reader) else { return };
+        reader.is_live = true;
+        reader.due_ms = now_ms + u64::from(reader.mode.interval_ms);
+    }
+
+    /// Forgets where subscriptions began and ended, once every reader has passed it.
+    fn settle(&mut self, place: u32) {
+        let Some(session) = self.sessions.get_mut(place as usize) else { return };
+        let Some(mut rare) = session.rare.take() else { return };
+        let streams = &self.streams;
+        let passed = |stream: StreamIndex, seq: Seq| {
+            let read = streams.get(stream.get()).map_or(0, |stream| stream.read);
+            let mut readers = session.readers.iter().filter(|reader| reader.stream == stream);
+            readers.all(|reader| reader.position(read) >= seq)
+        };
+        rare.beginnings.retain(|beginning| !passed(beginning.stream, beginning.after));
+        let ended = rare.endings.len();
+        rare.endings.retain(|ending| !passed(ending.stream, ending.until));
+        let has_changed = rare.endings.len() < ended;
+        let is_needed = !(rare.groups.is_empty()
+            && rare.beginnings.is_empty()
+            && rare.endings.is_empty()
+            && rare.replays.is_empty()
+            && rare.subscribing.is_none()
+            && rare.waiting.is_empty());
+        session.rare = is_needed.then_some(rare);
+        if has_changed {
+            self.drop_idle_readers(place);
+        }
+    }
+
+    /// Tells that the stream's epoch is another one now; its readers begin with what is kept.
+    fn tell_epoch(&mut self, place: u32, at: StreamIndex) {
+        let Some(first) = self.streams.get(at.get()).map(|stream| stream.first) else { return };
+        let Some(session) = self.sessions.get_mut(place as usize) else { return };
+        for reader in session.readers.iter_mut().filter(|reader| reader.stream == at) {
+            (reader.is_reset, reader.is_live) = (false, false);
+            reader.cursor = first.saturating_sub(1);
+        }
+        self.tell_gap(place, at, 1, first.saturating_sub(1), GapReason::Epoch);
+    }
+
+    pub(super) fn tell_gap(&mut self, place: u32, at: StreamIndex, from: Seq, to: Seq, reason: GapReason) {
+        let (Some(spec), Some(stream)) = (self.table.spec(at), self.streams.get(at.get())) else {
+            return;
+        };
+        let (stream, epoch) = (spec.name.clone(), stream.epoch.clone());
+        self.counters.gaps += 1;
+        self.tell(place, &Message::Gap(Gap { stream, epoch, from, to, reason }));
+    }
+
+    /// What followed the cursors between `after` and `first` is not kept any more.
+    pub(super) fn lose(&mut self, place: u32, at: StreamIndex, after: Seq, first: Seq) {
+        let Some(session) = self.sessions.get_mut(place as usize) else { return };
+        let mut lost: Option<Seq> = None;
+        let is_lost = |cursor: Seq| cursor >= after && cursor + 1 < first;
+        let readers = session.readers.iter_mut();
+        for reader in readers.filter(|r| r.stream == at && !r.is_live && is_lost(r.cursor)) {
+            if !reader.mode.latest {
+                lost = Some(lost.map_or(reader.cursor, |lost| lost.min(reader.cursor)));
+            }
+            reader.cursor = first - 1;
+        }
+        let replays = session.rare.iter_mut().flat_map(|rare| &mut rare.replays);
+        for replay in replays.filter(|replay| replay.stream == at && is_lost(replay.cursor)) {
+            lost = Some(lost.map_or(replay.cursor, |lost| lost.min(replay.cursor)));
+            replay.cursor = (first - 1).min(replay.until);
+        }
+        if let Some(lost) = lost {
+            self.tell_gap(place, at, lost + 1, first - 1, GapReason::Retention);
+        }
+    }
+
+    /// Reads on from the reader's cursor and sends what is for it.
+    fn read(&mut self, place: u32, at_reader: usize, reader: &Reader) -> Step {
+        let (at, after) = (reader.stream, reader.cursor);
+        let mut page = None;
+        if reader.mode.latest {
+            if !self.has_view(at, after) {
+                return Step::Waits;
+            }
+        } else if self.is_below_recent(at, after) {
+            page = self.page(place, at, after);
+            if page.is_none() {
+                return Step::Waits;
+            }
+        }
+        match self.send_ahead(place, reader, page.as_deref()) {
+            Some(Sent::UpTo(reached, has_found)) => {
+                self.reach(place, at_reader, reached);
+                if has_found { Step::Progress } else { Step::Yields }
+            }
+            Some(Sent::Hole(hole)) => {
+                self.reach(place, at_reader, hole.to);
+                self.tell_gap(place, at, hole.from, hole.to, hole.reason);
+                Step::Progress
+            }
+            Some(Sent::Lost(first)) => {
+                self.lose(place, at, after, first);
+                Step::Progress
+            }
+            None => Step::Live,
+        }
+    }
+
+    /// Sends what is ahead of a reader, on a page or at hand.
+    fn send_ahead(&mut self, place: u32, reader: &Reader, page: Option<&Page>) -> Option<Sent> {
+        let (at, mode, after) = (reader.stream, reader.mode, reader.cursor);
+        let positions = self.positions_before(place);
+        let spec = self.table.spec(at)?;
+        let StreamState { recent, view, runs, epoch, read, .. } = self.streams.get_mut(at.get())?;
+        let session = self.sessions.get_mut(place as usize)?;
+        let mut memory = Memory::default();
+        let owns = |event: &Event| {
+            memory.owner(session, &self.index, at, spec.mode, event) == Some(mode)
+                && session.sees(&event.draft.audience)
+        };
+        let ahead = if mode.latest {
+            Ahead::Events(choose(view.as_ref()?.after(after), *read, owns))
+        } else {
+            look_ahead(page, recent, after, *read, owns)
+        };
+        let chosen = match ahead {
+            Ahead::Events(chosen) => chosen,
+            Ahead::Hole(hole) => return Some(Sent::Hole(hole)),
+            Ahead::Lost(first) => return Some(Sent::Lost(first)),
+        };
+        let mut courier = Courier {
+            session,
+            runs,
+            renderer: self.renderer.as_mut(),
+            stream: Stream { name: &spec.name, epoch },
+            outboxes: &mut self.outboxes,
+            counters: &mut self.counters,
+        };
+        if mode.batch {
+            courier.deliver_batch(&chosen.events);
+        } else {
+            courier.deliver(&chosen.events, positions);
+        }
+        Some(Sent::UpTo(chosen.scanned_to, !chosen.events.is_empty()))
+    }
+
+    fn reach(&mut self, place: u32, at_reader: usize, cursor: Seq) {
+        let session = self.sessions.get_mut(place as usize);
+        if let Some(reader) = session.and_then(|session| session.readers.get_mut(at_reader)) {
+            reader.cursor = cursor;
+        }
+    }
+
+    /// The session's positions, where its rendering names them before each event.
+    fn positions_before(&self, place: u32) -> Option<Vec<Position>> {
+        let session = self.sessions.get(place as usize)?;
+        self.renderer.names_positions(session.rendering).then(|| self.positions(session))
+    }
+
+    /// Whether what follows `after` is not at hand, but on a page of the broker.
+    pub(super) fn is_below_recent(&self, at: StreamIndex, after: Seq) -> bool {
+        self.streams.get(at.get()).is_some_and(|stream| after + 1 < stream.recent_first())
+    }
+}

@@ -1,0 +1,210 @@
+use std::sync::Arc;
+
+use protocol::{
+    ClientId, CloseReason, Conversation, Draft, History, Pattern, Position, Seq,
+    Welcome,
+};
+
+use crate::broker::Locate;
+use crate::grants::Grants;
+use crate::render::Rendering;
+use crate::selector::{Selector, Viewer};
+use crate::session::SessionCounts;
+use crate::streams::StreamIndex;
+
+/// The time of an input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// A clock that only goes forward, in ms.
+    pub ms: u64,
+    /// The wall clock, in ms since 1970.
+    pub wall_ms: u64,
+}
+
+/// Names a client of one worker, for ever: places are used again, generations are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientKey {
+    /// Small and used again: fit for the index of a table beside the worker.
+    pub place: u32,
+    /// Tells the clients of a place apart.
+    pub generation: u32,
+}
+
+/// Bounds of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// What each stream's newest events may hold in a worker, in bytes. The events themselves are
+    /// shared with the tail.
+    pub recent_bytes_max: usize,
+    /// About how large a page is that the worker reads from the broker.
+    pub page_bytes: usize,
+    /// Publishes of one client that wait for their answer; beyond it the client is not read.
+    pub appends_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { recent_bytes_max: 4 << 20, page_bytes: 256 << 10, appends_max: 1024 }
+    }
+}
+
+/// A client that comes.
+pub struct Connect {
+    /// Its id.
+    pub client: ClientId,
+    /// The authenticated user.
+    pub user: Option<Arc<str>>,
+    /// Groups that it is a member of from the start.
+    pub groups: Vec<Arc<str>>,
+    /// What it may do.
+    pub grants: Arc<Grants>,
+    /// How events look to it.
+    pub rendering: Rendering,
+    /// Its side of the dialect.
+    pub conversation: Box<dyn Conversation>,
+    /// How often it is told that the server lives, in ms.
+    pub heartbeat_ms: u32,
+    /// Most patterns that it may subscribe to.
+    pub subscriptions_max: u32,
+    /// What it is told first.
+    pub welcome: Option<Box<Welcome>>,
+}
+
+/// Binds an answer from outside to the request that it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// Whose request.
+    pub client: ClientKey,
+    /// The id that the client gave it.
+    pub id: Option<i64>,
+}
+
+/// Binds the answer of [`Request::Locate`] to the subscription that waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocateTicket {
+    /// Who subscribes.
+    pub client: ClientKey,
+    /// Tells late answers to an earlier command from answers to this one.
+    pub attempt: u64,
+    /// Which of the command's subscriptions.
+    pub body: usize,
+}
+
+/// What a worker wants from the outside.
+#[derive(Debug)]
+pub enum Request {
+    /// Append to a stream; answered by [`crate::Worker::handle_appended`].
+    Append {
+        /// For the answer.
+        ticket: Ticket,
+        /// Where.
+        stream: StreamIndex,
+        /// What.
+        draft: Box<Draft>,
+    },
+    /// Read a page; answered by [`crate::Worker::handle_page`].
+    Read {
+        /// From which stream.
+        stream: StreamIndex,
+        /// After which seq.
+        after: Seq,
+        /// About how much.
+        bytes_max: usize,
+    },
+    /// Find where history starts; answered by [`crate::Worker::handle_located`].
+    Locate {
+        /// For the answer.
+        ticket: LocateTicket,
+        /// In which stream.
+        stream: StreamIndex,
+        /// Among which events.
+        selector: Box<Selector>,
+        /// What.
+        what: Locate,
+    },
+    /// Read kept events for a client; answered by [`crate::Worker::handle_history`].
+    History {
+        /// For the answer.
+        ticket: Ticket,
+        /// From which stream.
+        stream: StreamIndex,
+        /// Who asks.
+        viewer: Viewer,
+        /// What for.
+        history: Box<History>,
+    },
+    /// Show the client that the server lives, and find out whether it does.
+    Heartbeat {
+        /// Which client.
+        client: ClientKey,
+    },
+    /// The client's id was restored from an earlier connection.
+    Restored {
+        /// Which client.
+        client: ClientKey,
+        /// Its id from now on.
+        id: ClientId,
+        /// The device that it named.
+        device: Option<Arc<str>>,
+        /// The id that it had until now.
+        before: ClientId,
+    },
+    /// Close the client as soon as its outbox is written, or a deadline has passed.
+    Close {
+        /// Which client.
+        client: ClientKey,
+        /// Why.
+        reason: CloseReason,
+    },
+}
+
+/// Seals a client's id, so that the client can show on a later connection that it had it.
+pub trait SessionTokens {
+    /// The token for `client`.
+    fn seal(&self, client: ClientId) -> String;
+
+    /// The id in a token that this cluster sealed.
+    fn open(&self, token: &str) -> Option<ClientId>;
+}
+
+/// What an operator sees of a session.
+#[derive(Clone, Debug)]
+pub struct SessionView {
+    /// Patterns that it subscribes to.
+    pub topics: Vec<Pattern>,
+    /// Groups that it is a member of.
+    pub groups: Vec<Arc<str>>,
+    /// How far it is behind: events of its streams that were not looked at for it yet.
+    pub lag_events: u64,
+    /// Bytes of its write in flight.
+    pub outbox_bytes: usize,
+    /// Where its streams are.
+    pub positions: Vec<Position>,
+    /// What it did so far.
+    pub counts: SessionCounts,
+}
+
+/// What a worker did so far, all counted from its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Events that were put into clients' writes.
+    pub deliveries: u64,
+    /// Bytes that transports took.
+    pub bytes_out: u64,
+    /// Bursts of new events.
+    pub bursts: u64,
+    /// Events in those bursts.
+    pub events_read: u64,
+    /// Events that were rendered.
+    pub renderings: u64,
+    /// Commands of clients.
+    pub commands: u64,
+    /// Gaps that clients were told.
+    pub gaps: u64,
+    /// Times that a live reader fell behind because its client's write was full.
+    pub stalls: u64,
+    /// Pages that were asked of the broker.
+    pub pages: u64,
+    /// Errors that clients were told.
+    pub errors: u64,
+}

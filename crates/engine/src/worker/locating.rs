@@ -1,0 +1,139 @@
+use protocol::{Error, Position, Seq, Start, Subscribe};
+
+use super::commands::viewer_of;
+use super::{ClientKey, LocateTicket, Now, Request, Worker};
+use crate::broker::{Locate, Located};
+use crate::selector::Selector;
+use crate::session::Subscribing;
+use crate::streams::StreamIndex;
+
+/// Where a subscription starts in one stream, if not now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StartAt {
+    /// After this seq.
+    pub(super) after: Seq,
+    /// The place belongs to an epoch that is over: a gap comes first.
+    pub(super) is_reset: bool,
+    pub(super) truncated: bool,
+}
+
+impl Worker {
+    /// Asks the broker where the histories that are wanted start; whether there is anything to
+    /// wait for.
+    pub(super) fn locate(&mut self, key: ClientKey, subscribing: &mut Subscribing) -> bool {
+        if subscribing.resume.is_some() {
+            return false;
+        }
+        let Some(session) = self.session(key) else { return false };
+        let viewer = viewer_of(session);
+        self.locate_last += 1;
+        subscribing.attempt = self.locate_last;
+        for (body, asked) in subscribing.bodies.iter().enumerate() {
+            let Some(what) = looked_for(asked) else { continue };
+            let ticket = LocateTicket { client: key, attempt: subscribing.attempt, body };
+            for stream in self.streams_of(&asked.topics) {
+                let (topics, except) = (asked.topics.clone(), asked.except.clone());
+                let selector =
+                    Box::new(Selector { topics, except, viewer: Some(viewer.clone()) });
+                self.requests.push_back(Request::Locate { ticket, stream, selector, what });
+                subscribing.awaited += 1;
+            }
+        }
+        subscribing.awaited > 0
+    }
+
+    /// The broker answered [`Request::Locate`].
+    pub fn handle_located(
+        &mut self,
+        now: Now,
+        ticket: LocateTicket,
+        stream: StreamIndex,
+        result: Result<Located, Error>,
+    ) {
+        self.now = now;
+        let Some(session) = self.session_mut(ticket.client) else { return };
+        let Some(rare) = &mut session.rare else { return };
+        let is_awaited = |waiting: &Subscribing| waiting.attempt == ticket.attempt;
+        if !rare.subscribing.as_ref().is_some_and(is_awaited) {
+            return;
+        }
+        let Some(mut subscribing) = rare.subscribing.take() else { return };
+        subscribing.awaited = subscribing.awaited.saturating_sub(1);
+        match result {
+            Ok(located) => subscribing.located.push((ticket.body, stream, located)),
+            Err(error) => {
+                self.reply(ticket.client, subscribing.request.id, Err(error));
+                return self.go_on_waiting(ticket.client);
+            }
+        }
+        if subscribing.awaited > 0 {
+            rare.subscribing = Some(subscribing);
+            return;
+        }
+        self.begin_all(ticket.client, subscribing);
+        self.go_on_waiting(ticket.client);
+    }
+
+    /// Where `body` starts in a stream, which the worker watches by now; `None` is now.
+    pub(super) fn start_at(
+        &self,
+        at: StreamIndex,
+        subscribing: &Subscribing,
+        body: usize,
+    ) -> Result<Option<StartAt>, Error> {
+        if let Some(resume) = &subscribing.resume {
+            return self.start_after(at, resume).map(Some);
+        }
+        let Some(asked) = subscribing.bodies.get(body) else { return Ok(None) };
+        match &asked.start {
+            Start::Now => Ok(None),
+            Start::Positions(positions) => self.start_after(at, positions).map(Some),
+            Start::Last(_) if asked.mode.latest => Ok(Some(self.start_at_first(at))),
+            Start::Last(_) | Start::Since(_) => {
+                let mut located = subscribing.located.iter();
+                let found = located.find(|(of, stream, _)| *of == body && *stream == at);
+                Ok(found.map(|(.., located)| self.start_located(at, located)))
+            }
+        }
+    }
+
+    fn start_located(&self, at: StreamIndex, located: &Located) -> StartAt {
+        let first = self.start_at_first(at);
+        let is_current = self.streams.get(at.get()).is_some_and(|s| s.epoch == located.epoch);
+        let after = if is_current { located.after.max(first.after) } else { first.after };
+        StartAt { after, is_reset: false, truncated: located.truncated }
+    }
+
+    fn start_at_first(&self, at: StreamIndex) -> StartAt {
+        let first = self.streams.get(at.get()).map_or(1, |stream| stream.first);
+        StartAt { after: first.saturating_sub(1), is_reset: false, truncated: false }
+    }
+
+    fn start_after(&self, at: StreamIndex, positions: &[Position]) -> Result<StartAt, Error> {
+        let (Some(spec), Some(stream)) = (self.table.spec(at), self.streams.get(at.get())) else {
+            return Ok(self.start_at_first(at));
+        };
+        let Some(position) = positions.iter().find(|position| position.stream == spec.name) else {
+            return Ok(self.start_at_first(at));
+        };
+        if position.epoch != stream.epoch {
+            return Ok(StartAt { is_reset: true, ..self.start_at_first(at) });
+        }
+        if position.seq > stream.read {
+            let message = format!("position {position} is ahead of the stream ({})", stream.read);
+            return Err(Error::bad_request(message));
+        }
+        Ok(StartAt { after: position.seq, is_reset: false, truncated: false })
+    }
+}
+
+/// What has to be looked up before the subscription can begin.
+fn looked_for(body: &Subscribe) -> Option<Locate> {
+    match body.start {
+        // The newest of each topic is wanted, not the newest few of all: no search is needed.
+        Start::Last(_) if body.mode.latest => None,
+        Start::Last(count) => Some(Locate::Last(count)),
+        Start::Since(time_ms) => Some(Locate::Since(time_ms)),
+        Start::Now | Start::Positions(_) => None,
+    }
+}

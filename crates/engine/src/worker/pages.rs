@@ -1,0 +1,150 @@
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+
+use protocol::{Error, Seq};
+
+use super::{ClientKey, Now, Request, Worker};
+use crate::broker::{Page, Segment};
+use crate::streams::StreamIndex;
+
+/// Pages that are kept for others who read the same range.
+const CACHED_MAX: usize = 16;
+/// Pages that may be in flight.
+const IN_FLIGHT_MAX: usize = 8;
+/// Reads of neighbours begin at the same place where they can, so that they share a page.
+const ALIGN_SEQS: u64 = 256;
+/// When a failed read is tried again.
+const RETRY_MS: u64 = 500;
+
+/// Pages of the broker: those at hand, those in flight, and who waits for them.
+#[derive(Default)]
+pub(super) struct Pages {
+    cached: VecDeque<Cached>,
+    in_flight: HashMap<(StreamIndex, Seq), Vec<Waiter>>,
+    /// Clients for whom there was no room in flight.
+    backlog: VecDeque<ClientKey>,
+}
+
+struct Cached {
+    stream: StreamIndex,
+    after: Seq,
+    page: Rc<Page>,
+}
+
+/// Who waits for a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiter {
+    Client(ClientKey),
+    Backfill,
+}
+
+impl Pages {
+    /// A page that shows what follows `after`.
+    fn find(&self, stream: StreamIndex, after: Seq) -> Option<Rc<Page>> {
+        let shows = |cached: &&Cached| {
+            let last = cached.page.segments.last().map_or(0, Segment::last);
+            cached.stream == stream && cached.after <= after && after < last
+        };
+        self.cached.iter().find(shows).map(|cached| cached.page.clone())
+    }
+
+    /// Forgets pages of a stream whose epoch is over.
+    pub(super) fn forget(&mut self, stream: StreamIndex) {
+        self.cached.retain(|cached| cached.stream != stream);
+    }
+
+    fn keep(&mut self, stream: StreamIndex, after: Seq, page: Rc<Page>) {
+        if self.cached.len() >= CACHED_MAX {
+            self.cached.pop_front();
+        }
+        self.cached.push_back(Cached { stream, after, page });
+    }
+}
+
+impl Worker {
+    /// The page that shows what follows `after`, or `None`: then it is asked for, and the client
+    /// looks again when it is there.
+    pub(super) fn page(&mut self, place: u32, at: StreamIndex, after: Seq) -> Option<Rc<Page>> {
+        if let Some(page) = self.pages.find(at, after) {
+            return Some(page);
+        }
+        let key = self.key_of(place)?;
+        self.ask_for_page(at, after, Waiter::Client(key));
+        None
+    }
+
+    /// Asks for the page on which the compacted view is completed next.
+    pub(super) fn page_for_backfill(&mut self, at: StreamIndex, after: Seq) {
+        self.ask_for_page(at, after, Waiter::Backfill);
+    }
+
+    fn ask_for_page(&mut self, stream: StreamIndex, exactly: Seq, waiter: Waiter) {
+        // One that begins early and does not reach this far was of no use.
+        let aligned = exactly - exactly % ALIGN_SEQS;
+        let is_tried = |cached: &Cached| cached.stream == stream && cached.after == aligned;
+        let is_known = self.pages.cached.iter().any(is_tried);
+        let exact = waiter == Waiter::Backfill || is_known;
+        let after = if exact { exactly } else { aligned };
+        if let Some(waiters) = self.pages.in_flight.get_mut(&(stream, after)) {
+            if !waiters.contains(&waiter) {
+                waiters.push(waiter);
+            }
+            return;
+        }
+        // A backfill has at most one page in flight per stream, so it needs no bound of its own.
+        if let Waiter::Client(key) = waiter
+            && self.pages.in_flight.len() >= IN_FLIGHT_MAX
+        {
+            return self.pages.backlog.push_back(key);
+        }
+        self.counters.pages += 1;
+        self.pages.in_flight.insert((stream, after), vec![waiter]);
+        let bytes_max = self.limits.page_bytes;
+        self.requests.push_back(Request::Read { stream, after, bytes_max });
+    }
+
+    /// The broker answered [`Request::Read`].
+    pub fn handle_page(
+        &mut self,
+        now: Now,
+        stream: StreamIndex,
+        after: Seq,
+        result: Result<Page, Error>,
+    ) {
+        self.now = now;
+        let waiters = self.pages.in_flight.remove(&(stream, after)).unwrap_or_default();
+        let is_current = |page: &Page| {
+            self.streams.get(stream.get()).is_some_and(|state| state.epoch == page.epoch)
+        };
+        let page = result.ok().filter(is_current).map(Rc::new);
+        if let Some(page) = &page {
+            self.pages.keep(stream, after, page.clone());
+        }
+        for waiter in waiters {
+            match (waiter, &page) {
+                (Waiter::Client(key), Some(page)) => self.show_page(key, stream, after, page),
+                (Waiter::Client(key), None) => self.schedule_read(key.place, now.ms + RETRY_MS),
+                (Waiter::Backfill, page) => self.take_backfill(stream, page.as_deref()),
+            }
+        }
+        while self.pages.in_flight.len() < IN_FLIGHT_MAX
+            && let Some(key) = self.pages.backlog.pop_front()
+        {
+            if self.session(key).is_some() {
+                self.look_again(key.place);
+                return;
+            }
+        }
+    }
+
+    fn show_page(&mut self, key: ClientKey, at: StreamIndex, after: Seq, page: &Page) {
+        if self.session(key).is_none() {
+            return;
+        }
+        if page.segments.is_empty() {
+            // Nothing is kept after the asked place: those before it have lost all of it.
+            self.lose(key.place, at, after, page.first);
+        }
+        self.look_again(key.place);
+    }
+}

@@ -1,0 +1,190 @@
+use std::sync::Arc;
+
+use protocol::{
+    ClientId, Conversation, Epoch, Mode, Pattern, Request as ClientRequest, Seq, SubscriptionId,
+};
+
+use super::{ClientKey, Now, Worker};
+use crate::grants::Grants;
+use crate::index::SubscriptionKey;
+use crate::render::Rendering;
+use crate::session::{Beginning, Ending, Rare, Reader, Replay, Session, SessionCounts};
+use crate::streams::StreamIndex;
+
+/// All of a session, taken out of its worker between two inputs; another worker of the same
+/// streams can go on with it.
+pub struct Snapshot {
+    rendering: Rendering,
+    client: ClientId,
+    user: Option<Arc<str>>,
+    groups: Vec<Arc<str>>,
+    grants: Arc<Grants>,
+    conversation: Box<dyn Conversation>,
+    heartbeat_ms: u32,
+    subscriptions_max: u32,
+    subscription_last: u32,
+    counts: SessionCounts,
+    subscriptions: Vec<Kept>,
+    readers: Vec<(Reader, Epoch)>,
+    endings: Vec<Ending>,
+    /// Commands that were not carried out, in order.
+    commands: Vec<ClientRequest>,
+    /// Bytes that were not written.
+    unsent: Vec<u8>,
+}
+
+/// A subscription with what belongs to it.
+struct Kept {
+    id: SubscriptionId,
+    mode: Mode,
+    topics: Vec<Pattern>,
+    except: Vec<Pattern>,
+    beginnings: Vec<(StreamIndex, Seq)>,
+    replays: Vec<Replay>,
+}
+
+impl Worker {
+    /// Takes a client out, whole. Appends that it waits for are answered to nobody.
+    pub fn snapshot(&mut self, now: Now, key: ClientKey) -> Option<Snapshot> {
+        self.now = now;
+        self.session(key)?;
+        let kept = self.keep_subscriptions(key);
+        let session = self.remove_session(key.place)?;
+        let readers = session.readers.iter().filter_map(|reader| self.keep_reader(reader));
+        let readers = readers.collect();
+        let rare = session.rare.map(|rare| *rare).unwrap_or_default();
+        let first = rare.subscribing.map(|subscribing| subscribing.request);
+        let commands: Vec<_> = first.into_iter().chain(rare.waiting).collect();
+        // They are counted again when they are carried out.
+        let commands_in = session.counts.commands_in.saturating_sub(commands.len() as u64);
+        Some(Snapshot {
+            rendering: session.rendering,
+            client: session.client,
+            user: session.user,
+            groups: rare.groups,
+            grants: session.grants,
+            conversation: session.conversation,
+            heartbeat_ms: session.heartbeat_ms,
+            subscriptions_max: session.subscriptions_max,
+            subscription_last: session.subscription_last,
+            counts: SessionCounts { commands_in, ..session.counts },
+            subscriptions: kept,
+            readers,
+            endings: rare.endings,
+            commands,
+            unsent: session.outbox.map(|outbox| outbox.to_vec()).unwrap_or_default(),
+        })
+    }
+
+    fn keep_subscriptions(&self, key: ClientKey) -> Vec<Kept> {
+        let Some(session) = self.session(key) else { return Vec::new() };
+        let keep = |key: &SubscriptionKey| {
+            let subscription = self.index.get(*key)?;
+            let rare = session.rare.iter();
+            let beginnings = rare.clone().flat_map(|rare| &rare.beginnings);
+            let replays = rare.flat_map(|rare| &rare.replays);
+            Some(Kept {
+                id: subscription.id,
+                mode: subscription.mode,
+                topics: self.index.topics(subscription),
+                except: subscription.except().to_vec(),
+                beginnings: beginnings
+                    .filter(|beginning| beginning.subscription == *key)
+                    .map(|beginning| (beginning.stream, beginning.after))
+                    .collect(),
+                replays: replays.filter(|replay| replay.subscription == *key).cloned().collect(),
+            })
+        };
+        session.subscriptions.iter().filter_map(keep).collect()
+    }
+
+    fn keep_reader(&self, reader: &Reader) -> Option<(Reader, Epoch)> {
+        let stream = self.streams.get(reader.stream.get())?;
+        let cursor = reader.position(stream.read);
+        let reader = Reader { cursor, is_live: false, due_ms: 0, ..reader.clone() };
+        Some((reader, stream.epoch.clone()))
+    }
+
+    /// Puts a client that was taken out of a worker into this one.
+    pub fn restore(&mut self, now: Now, snapshot: Snapshot) -> ClientKey {
+        self.now = now;
+        for (reader, _) in &snapshot.readers {
+            self.watch(reader.stream);
+        }
+        self.generation_last = self.generation_last.wrapping_add(1);
+        let rare = Rare { groups: snapshot.groups, endings: snapshot.endings, ..Rare::default() };
+        let session = Session {
+            generation: self.generation_last,
+            rendering: snapshot.rendering,
+            is_queued: false,
+            is_blocked: false,
+            is_closing: false,
+            is_behind: true,
+            readers: Vec::new(),
+            outbox: None,
+            subscriptions: Vec::new(),
+            subscription_last: snapshot.subscription_last,
+            heartbeat_ms: snapshot.heartbeat_ms,
+            subscriptions_max: snapshot.subscriptions_max,
+            appends: 0,
+            client: snapshot.client,
+            user: snapshot.user,
+            grants: snapshot.grants,
+            conversation: snapshot.conversation,
+            counts: snapshot.counts,
+            rare: Some(Box::new(rare)),
+        };
+        let key = self.insert_session(session);
+        for kept in snapshot.subscriptions {
+            self.restore_subscription(key.place, kept);
+        }
+        for (reader, epoch) in snapshot.readers {
+            self.restore_reader(key.place, reader, &epoch);
+        }
+        self.restore_outbox(key.place, &snapshot.unsent);
+        for command in snapshot.commands {
+            self.handle_command(now, key, command);
+        }
+        key
+    }
+
+    fn restore_subscription(&mut self, place: u32, kept: Kept) {
+        let subscription =
+            self.index.insert(place, kept.id, kept.mode, &kept.topics, kept.except);
+        let Some(session) = self.sessions.get_mut(place as usize) else { return };
+        session.subscriptions.push(subscription);
+        let rare = session.rare_mut();
+        let beginnings = kept.beginnings.into_iter();
+        rare.beginnings
+            .extend(beginnings.map(|(stream, after)| Beginning { subscription, stream, after }));
+        rare.replays
+            .extend(kept.replays.into_iter().map(|replay| Replay { subscription, ..replay }));
+    }
+
+    fn restore_reader(&mut self, place: u32, mut reader: Reader, epoch: &Epoch) {
+        let Some(stream) = self.streams.get_mut(reader.stream.get()) else { return };
+        let Some(session) = self.sessions.get_mut(place as usize) else { return };
+        stream.readers += 1;
+        if stream.epoch != *epoch {
+            reader.is_reset = true;
+            let at = reader.stream;
+            let rare = session.rare_mut();
+            rare.beginnings.retain(|beginning| beginning.stream != at);
+            rare.endings.retain(|ending| ending.stream != at);
+            for replay in rare.replays.iter_mut().filter(|replay| replay.stream == at) {
+                (replay.is_reset, replay.cursor) = (false, replay.until);
+            }
+        }
+        session.readers.push(reader);
+    }
+
+    fn restore_outbox(&mut self, place: u32, unsent: &[u8]) {
+        let Some(session) = self.sessions.get_mut(place as usize) else { return };
+        if !unsent.is_empty() {
+            let outbox =
+                session.outbox.get_or_insert_with(|| self.outboxes.pop().unwrap_or_default());
+            outbox.push_own(|out| out.extend_from_slice(unsent));
+        }
+        self.queue(place);
+    }
+}

@@ -1,0 +1,356 @@
+use protocol::{
+    Answer, Command, Error, ErrorCode, Hello, Pattern, Position, Request as ClientRequest,
+    Subscribe, Subscribed, SubscriptionId, Unsubscribe,
+};
+use smallvec::SmallVec;
+
+use super::locating::StartAt;
+use super::{ClientKey, Request, Ticket, Worker};
+use crate::grants::Action;
+use crate::index::SubscriptionKey;
+use crate::session::{Beginning, Ending, Reader, Replay, Subscribing};
+use crate::streams::StreamIndex;
+
+impl Worker {
+    pub(super) fn hello(&mut self, ticket: Ticket, hello: Hello) -> Result<(), Error> {
+        let Some(session) = self.session(ticket.client) else { return Ok(()) };
+        if session.counts.commands_in > 1 || !session.subscriptions.is_empty() {
+            return Err(Error::bad_request("hello must be the first message of a connection"));
+        }
+        self.may_subscribe(ticket.client, &hello.subscriptions)?;
+        self.restore_id(ticket.client, &hello);
+        let resume = (!hello.resume.is_empty()).then(|| hello.resume.clone());
+        let bodies = hello.subscriptions.clone();
+        let request = ClientRequest { id: ticket.id, command: Command::Hello(Box::new(hello)) };
+        self.start_subscribing(ticket.client, request, resume, bodies);
+        Ok(())
+    }
+
+    /// Gives a client the id that it had on an earlier connection.
+    fn restore_id(&mut self, key: ClientKey, hello: &Hello) {
+        let restored = hello.session.as_ref().and_then(|token| self.tokens.open(token));
+        let Some(session) = self.session_mut(key) else { return };
+        let (before, id) = (session.client, restored.unwrap_or(session.client));
+        if id == before && hello.device.is_none() {
+            return;
+        }
+        session.client = id;
+        if self.by_client.get(&before) == Some(&key.place) {
+            self.by_client.remove(&before);
+        }
+        self.by_client.insert(id, key.place);
+        let device = hello.device.clone();
+        self.requests.push_back(Request::Restored { client: key, id, device, before });
+    }
+
+    pub(super) fn subscribe(&mut self, ticket: Ticket, body: Subscribe) -> Result<(), Error> {
+        self.may_subscribe(ticket.client, std::slice::from_ref(&body))?;
+        let bodies = vec![body.clone()];
+        let request = ClientRequest { id: ticket.id, command: Command::Subscribe(Box::new(body)) };
+        self.start_subscribing(ticket.client, request, None, bodies);
+        Ok(())
+    }
+
+    fn may_subscribe(&self, key: ClientKey, bodies: &[Subscribe]) -> Result<(), Error> {
+        let Some(session) = self.session(key) else { return Ok(()) };
+        let subscriptions = session.subscriptions.iter().filter_map(|key| self.index.get(*key));
+        let held: usize = subscriptions.map(|subscription| subscription.topic_count()).sum();
+        let asked: usize = bodies.iter().map(|body| body.topics.len()).sum();
+        if held + asked > session.subscriptions_max as usize {
+            let message = format!("at most {} patterns may be subscribed", session.subscriptions_max);
+            return Err(Error::new(ErrorCode::TooManySubscriptions, message));
+        }
+        for body in bodies {
+            if body.topics.is_empty() {
+                return Err(Error::bad_request("topics must name at least one pattern"));
+            }
+            for pattern in &body.topics {
+                session.grants.authorize(Action::Subscribe, pattern)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn start_subscribing(
+        &mut self,
+        key: ClientKey,
+        request: ClientRequest,
+        resume: Option<Vec<Position>>,
+        bodies: Vec<Subscribe>,
+    ) {
+        let (located, attempt, awaited) = (Vec::new(), 0, 0);
+        let mut subscribing = Subscribing { request, resume, bodies, located, attempt, awaited };
+        if !self.locate(key, &mut subscribing) {
+            return self.begin_all(key, subscribing);
+        }
+        if let Some(session) = self.session_mut(key) {
+            session.rare_mut().subscribing = Some(subscribing);
+        }
+    }
+
+    /// Begins all subscriptions of a command at once, or none of them, and answers it.
+    pub(super) fn begin_all(&mut self, key: ClientKey, subscribing: Subscribing) {
+        let mut begun = Vec::new();
+        for body in 0..subscribing.bodies.len() {
+            match self.begin(key, &subscribing, body) {
+                Ok(one) => begun.push(one),
+                Err(error) => {
+                    for (subscription, _) in begun {
+                        self.end(key, subscription, None);
+                    }
+                    return self.reply(key, subscribing.request.id, Err(error));
+                }
+            }
+        }
+        let subscriptions: Vec<Subscribed> = begun.into_iter().map(|(_, one)| one).collect();
+        let Some(session) = self.session(key) else { return };
+        let answer = if let Command::Hello(_) = subscribing.request.command {
+            let (client, user) = (session.client, session.user.clone());
+            Some(Answer::Hello { client, user, subscriptions })
+        } else {
+            subscriptions.into_iter().next().map(Answer::Subscribed)
+        };
+        if let Some(answer) = answer {
+            self.reply(key, subscribing.request.id, Ok(answer));
+        }
+        self.queue(key.place);
+    }
+
+    /// Carries out the commands that waited behind one that is done.
+    pub(super) fn go_on_waiting(&mut self, key: ClientKey) {
+        while let Some(session) = self.session_mut(key) {
+            let Some(rare) = &mut session.rare else { return };
+            if rare.subscribing.is_some() {
+                return;
+            }
+            let Some(request) = rare.waiting.pop_front() else { return };
+            self.counters.commands += 1;
+            self.carry_out(key, request);
+        }
+    }
+
+    /// Begins a subscription in each of its streams.
+    fn begin(
+        &mut self,
+        key: ClientKey,
+        subscribing: &Subscribing,
+        place: usize,
+    ) -> Result<(SubscriptionKey, Subscribed), Error> {
+        let gone = || Error::new(ErrorCode::Internal, "the client is gone");
+        let body = subscribing.bodies.get(place).ok_or_else(gone)?;
+        let mut starts = SmallVec::<[(StreamIndex, Option<StartAt>); 4]>::new();
+        for stream in self.streams_of(&body.topics) {
+            self.watch(stream);
+            starts.push((stream, self.start_at(stream, subscribing, place)?));
+        }
+        let session = self.session_mut(key).ok_or_else(gone)?;
+        session.subscription_last += 1;
+        let id = SubscriptionId(session.subscription_last);
+        let (place, mode) = (key.place, body.mode);
+        let subscription =
+            self.index.insert(place, id, mode, &body.topics, body.except.clone());
+        if let Some(session) = self.session_mut(key) {
+            session.subscriptions.push(subscription);
+        }
+        let mut truncated = false;
+        let mut positions = Vec::new();
+        for (stream, start) in starts {
+            truncated |= start.as_ref().is_some_and(|start| start.truncated);
+            positions.extend(self.begin_in(place, (subscription, id), body, stream, start));
+        }
+        let topics = body.topics.clone();
+        Ok((subscription, Subscribed { subscription: id, topics, positions, truncated }))
+    }
+
+    /// Begins a subscription in one stream; the position after which it holds.
+    fn begin_in(
+        &mut self,
+        place: u32,
+        (key, id): (SubscriptionKey, SubscriptionId),
+        body: &Subscribe,
+        at: StreamIndex,
+        start: Option<StartAt>,
+    ) -> Option<Position> {
+        let spec = self.table.spec(at)?;
+        let (name, mode) = (spec.name.clone(), body.mode.narrowed(spec.mode));
+        let stream = self.streams.get(at.get())?;
+        let (read, epoch) = (stream.read, stream.epoch.clone());
+        let session = self.sessions.get_mut(place as usize)?;
+        let asked = start.as_ref().map_or(read, |start| start.after.min(read));
+        let is_reset = start.is_some_and(|start| start.is_reset);
+        let mut readers = session.readers.iter().filter(|reader| reader.stream == at);
+        // History comes apart from the live order, unless every reader of the stream begins there.
+        let joins = readers
+            .all(|reader| reader.position(read) == asked && reader.is_reset == is_reset);
+        let after = if joins { asked } else { read };
+        if after > asked {
+            let is_latest = mode.latest;
+            let (subscription, stream, cursor, until) = (key, at, asked, read);
+            let replay =
+                Replay { subscription, id, stream, is_latest, is_reset, cursor, until };
+            session.rare_mut().replays.push(replay);
+            session.pause(at, read);
+        }
+        let is_reset = is_reset && joins;
+        let is_live = after == read && !is_reset && session.replay(at).is_none();
+        let (marked, due_ms) = (after, 0);
+        let reader =
+            Reader { stream: at, mode, is_live, is_reset, cursor: after, due_ms, marked };
+        self.read_for(place, key, reader);
+        Some(Position { stream: name, epoch, seq: after })
+    }
+
+    /// Lets the session's reader of that stream and mode serve a subscription after the reader's
+    /// `cursor`; makes the reader where there is none.
+    fn read_for(&mut self, place: u32, key: SubscriptionKey, reader: Reader) {
+        let (at, after) = (reader.stream, reader.cursor);
+        let priority =
+            |stream: StreamIndex| self.table.spec(stream).map_or(0, |spec| spec.priority);
+        let Some(stream) = self.streams.get_mut(at.get()) else { return };
+        let Some(session) = self.sessions.get_mut(place as usize) else { return };
+        session.is_behind |= !reader.is_live;
+        let same = |other: &&Reader| other.stream == at && other.mode == reader.mode;
+        if let Some(serving) = session.readers.iter().find(same) {
+            if serving.position(stream.read) < after {
+                let beginning = Beginning { subscription: key, stream: at, after };
+                session.rare_mut().beginnings.push(beginning);
+            }
+            return;
+        }
+        let behind = session.readers.iter().position(|other| priority(other.stream) < priority(at));
+        session.readers.insert(behind.unwrap_or(session.readers.len()), reader);
+        stream.readers += 1;
+    }
+
+    pub(super) fn streams_of(&self, topics: &[Pattern]) -> SmallVec<[StreamIndex; 4]> {
+        let mut streams = SmallVec::new();
+        for pattern in topics {
+            for stream in self.table.streams_of(pattern) {
+                if !streams.contains(&stream) {
+                    streams.push(stream);
+                }
+            }
+        }
+        streams
+    }
+
+    pub(super) fn unsubscribe(&mut self, ticket: Ticket, what: Unsubscribe) -> Result<(), Error> {
+        match what {
+            Unsubscribe::Subscription(id) => {
+                let found = self.find(ticket.client, |subscription| subscription.id == id);
+                let Some(key) = found else {
+                    let message = format!("there is no subscription `{id}`");
+                    return Err(Error::new(ErrorCode::NotFound, message));
+                };
+                self.end(ticket.client, key, None);
+            }
+            Unsubscribe::Topics(topics) => {
+                for pattern in &topics {
+                    if !self.end_topic(ticket.client, pattern) {
+                        let message = format!("there is no subscription to `{pattern}`");
+                        return Err(Error::new(ErrorCode::NotFound, message));
+                    }
+                }
+            }
+        }
+        self.reply(ticket.client, ticket.id, Ok(Answer::Unsubscribed));
+        Ok(())
+    }
+
+    fn find(
+        &self,
+        key: ClientKey,
+        is_it: impl Fn(&crate::index::Subscription) -> bool,
+    ) -> Option<SubscriptionKey> {
+        let keys = self.session(key)?.subscriptions.iter().copied();
+        keys.into_iter().find(|key| self.index.get(*key).is_some_and(&is_it))
+    }
+
+    /// Takes a pattern out of every subscription that names it; whether one did.
+    fn end_topic(&mut self, client: ClientKey, pattern: &Pattern) -> bool {
+        let mut found = false;
+        while let Some(key) = self.find(client, |subscription| {
+            self.index.topics(subscription).contains(pattern)
+        }) {
+            found = true;
+            let is_last = self.index.get(key).is_some_and(|other| other.topic_count() == 1);
+            self.end(client, key, (!is_last).then_some(pattern));
+        }
+        found
+    }
+
+    /// Ends a subscription, or takes one pattern out of it. Readers of one stream that are at
+    /// different places agree on where it ended, so that what one of them left to another is
+    /// neither lost nor sent twice.
+    fn end(&mut self, client: ClientKey, key: SubscriptionKey, topic: Option<&Pattern>) {
+        let Some(subscription) = self.index.get(key) else { return };
+        let topics = match topic {
+            Some(topic) => vec![topic.clone()],
+            None => self.index.topics(subscription),
+        };
+        let (except, mode) = (subscription.except().to_vec(), subscription.mode);
+        for at in self.streams_of(&topics) {
+            let (Some(spec), Some(stream)) = (self.table.spec(at), self.streams.get(at.get())) else {
+                continue;
+            };
+            let (read, mode) = (stream.read, mode.narrowed(spec.mode));
+            let Some(session) = self.sessions.get_mut(client.place as usize) else { return };
+            let readers = || session.readers.iter().filter(|reader| reader.stream == at);
+            let until = readers().map(|reader| reader.position(read)).max().unwrap_or(0);
+            if readers().all(|reader| reader.position(read) == until) {
+                continue;
+            }
+            let (topics, except) = (topics.clone(), except.clone());
+            let rare = session.rare_mut();
+            let began = rare.beginnings.iter().find(|b| b.subscription == key && b.stream == at);
+            let after = began.map_or(0, |beginning| beginning.after);
+            rare.endings.push(Ending { topics, except, mode, stream: at, after, until });
+        }
+        match topic {
+            Some(topic) => drop(self.index.remove_topic(key, topic)),
+            None => self.remove_subscription(client, key),
+        }
+        self.drop_idle_readers(client.place);
+        self.queue(client.place);
+    }
+
+    fn remove_subscription(&mut self, client: ClientKey, key: SubscriptionKey) {
+        self.index.remove(key);
+        let Some(session) = self.session_mut(client) else { return };
+        session.subscriptions.retain(|other| *other != key);
+        if let Some(rare) = &mut session.rare {
+            rare.beginnings.retain(|beginning| beginning.subscription != key);
+            rare.replays.retain(|replay| replay.subscription != key);
+        }
+    }
+
+    /// Drops readers that serve no subscription any more, present or ending.
+    pub(super) fn drop_idle_readers(&mut self, place: u32) {
+        let Some(session) = self.sessions.get(place as usize) else { return };
+        let idle: Vec<usize> = (0..session.readers.len())
+            .filter(|reader| !self.is_needed(session, *reader))
+            .collect();
+        for reader in idle.into_iter().rev() {
+            let Some(session) = self.sessions.get_mut(place as usize) else { return };
+            let gone = session.readers.remove(reader);
+            if let Some(stream) = self.streams.get_mut(gone.stream.get()) {
+                stream.readers -= 1;
+            }
+        }
+    }
+
+    fn is_needed(&self, session: &crate::session::Session, reader: usize) -> bool {
+        let Some(reader) = session.readers.get(reader) else { return false };
+        let Some(spec) = self.table.spec(reader.stream) else { return false };
+        let serves = session.subscriptions.iter().filter_map(|key| self.index.get(*key)).any(
+            |subscription| {
+                let mode = subscription.mode.narrowed(spec.mode);
+                mode == reader.mode
+                    && self.streams_of(&self.index.topics(subscription)).contains(&reader.stream)
+            },
+        );
+        let mut endings = session.rare.iter().flat_map(|rare| &rare.endings);
+        serves
+            || endings.any(|ending| ending.stream == reader.stream && ending.mode == reader.mode)
+    }
+}

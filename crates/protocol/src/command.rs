@@ -1,0 +1,130 @@
+use std::sync::Arc;
+
+use crate::event::Draft;
+use crate::message::SubscriptionId;
+use crate::pattern::Pattern;
+use crate::position::{Epoch, Position, Seq, StreamName};
+
+/// A command with the id under which its answer is expected.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// Given by the client; the answer carries the same. Without one, only errors are told.
+    pub id: Option<i64>,
+    /// What is asked for.
+    pub command: Command,
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Names the device and resumes.
+    Hello(Box<Hello>),
+    /// Starts a subscription.
+    Subscribe(Box<Subscribe>),
+    /// Ends a subscription, or takes topics out of subscriptions.
+    Unsubscribe(Unsubscribe),
+    /// Publishes an event. Audience and publisher are completed by the session.
+    Publish(Box<Draft>),
+    /// Reads kept events.
+    History(Box<History>),
+    /// Asks whether the server answers.
+    Ping,
+}
+
+/// The optional first command of a connection.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Hello {
+    /// Names the user's device.
+    pub device: Option<Arc<str>>,
+    /// The `session` of an earlier welcome: restores the client's id.
+    pub session: Option<String>,
+    /// Where to go on, one position per stream.
+    pub resume: Vec<Position>,
+    /// Subscriptions, taken together; their own `start` is ignored where `resume` is not empty.
+    pub subscriptions: Vec<Subscribe>,
+}
+
+/// A subscription as it is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subscribe {
+    /// Patterns to take; at least one.
+    pub topics: Vec<Pattern>,
+    /// Patterns to leave out.
+    pub except: Vec<Pattern>,
+    /// Where it starts.
+    pub start: Start,
+    /// How its events are delivered; a stream may narrow it.
+    pub mode: Mode,
+}
+
+/// Where a subscription starts in each of its streams.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// With what comes from now on.
+    #[default]
+    Now,
+    /// With the last so many matching events of each stream.
+    Last(u32),
+    /// With the first event at or after this time, in ms since 1970.
+    Since(u64),
+    /// After these positions; a stream that is not named starts at its first kept event.
+    Positions(Vec<Position>),
+}
+
+/// How a reader reads its stream. Ordered from generous to narrow: where several subscriptions of
+/// a session match an event, the most generous one delivers it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Mode {
+    /// Only the newest event of each topic and audience, instead of every event.
+    pub latest: bool,
+    /// Least time between two reads, in ms; 0 reads at once.
+    pub interval_ms: u32,
+    /// Whether what one read brings is sent as one batch.
+    pub batch: bool,
+}
+
+impl Mode {
+    /// Every event at once.
+    pub const EVERY: Self = Self { latest: false, interval_ms: 0, batch: false };
+
+    /// The narrower of both in each respect.
+    #[must_use]
+    pub fn narrowed(self, other: Self) -> Self {
+        Self {
+            latest: self.latest || other.latest,
+            interval_ms: self.interval_ms.max(other.interval_ms),
+            batch: self.batch || other.batch,
+        }
+    }
+
+    /// The least interval, in ms, that keeps a rate of so many reads per second.
+    pub fn interval_of_rate(per_second: f64) -> u32 {
+        let ms = (1000.0 / per_second).ceil();
+        // Saturates: a rate below one in 49 days is one in 49 days.
+        ms as u32
+    }
+}
+
+/// What to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unsubscribe {
+    /// These patterns, in whichever subscriptions name them.
+    Topics(Vec<Pattern>),
+    /// A whole subscription.
+    Subscription(SubscriptionId),
+}
+
+/// A read of kept events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    /// Which topics.
+    pub topic: Pattern,
+    /// Which stream; needed where the pattern reaches into several.
+    pub stream: Option<StreamName>,
+    /// The epoch in which `after` counts.
+    pub epoch: Option<Epoch>,
+    /// Read after this seq; 0 from the first kept event.
+    pub after: Seq,
+    /// Most events to answer.
+    pub limit: u32,
+}

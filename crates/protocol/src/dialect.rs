@@ -1,0 +1,68 @@
+use crate::command::Request;
+use crate::error::Error;
+use crate::event::Event;
+use crate::message::Message;
+use crate::position::StreamName;
+
+/// A message as it came off the wire, without transport framing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame<'a> {
+    /// UTF-8 text.
+    Text(&'a str),
+    /// Bytes.
+    Binary(&'a [u8]),
+}
+
+/// What kind of frame carries bytes that a dialect wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameKind {
+    /// UTF-8 text.
+    Text,
+    /// Bytes.
+    Binary,
+}
+
+/// How commands and events are spelled. A dialect translates spelling; it decides nothing.
+pub trait Dialect: Send + Sync {
+    /// Its name in configuration.
+    fn name(&self) -> &'static str;
+
+    /// WebSocket subprotocols that select it, the default first; empty where it has none.
+    fn subprotocols(&self) -> &'static [&'static str];
+
+    /// Starts the conversation with one client.
+    fn open(&self) -> Box<dyn Conversation>;
+
+    /// Appends `event` as every client of the rendering sees it. Pure.
+    fn event(&self, stream: &StreamName, event: &Event, out: &mut Vec<u8>) -> FrameKind;
+
+    /// Appends what opens a batch of text events, or `None` where the dialect knows no batches.
+    /// Between two events of a batch stands a comma, behind the last one [`Dialect::batch_end`].
+    fn batch_start(&self) -> Option<&'static str>;
+
+    /// What ends a batch.
+    fn batch_end(&self) -> &'static str;
+}
+
+/// The side of a dialect that one client sees.
+pub trait Conversation {
+    /// Reads what the client sent.
+    ///
+    /// # Errors
+    /// [`Misspelled`], to be answered; the connection lives on.
+    fn decode(&mut self, frame: Frame<'_>) -> Result<Request, Misspelled>;
+
+    /// Appends `message`; `None` where the dialect leaves it unsaid, and then nothing is appended.
+    fn encode(&mut self, message: &Message, out: &mut Vec<u8>) -> Option<FrameKind>;
+}
+
+/// Input that is not a request in its dialect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misspelled {
+    /// The request's id, where it could be read.
+    pub id: Option<i64>,
+    /// What is wrong.
+    pub error: Error,
+    /// Whether it was a hello, which the session answers with close code 4400.
+    pub was_hello: bool,
+}

@@ -1,0 +1,2 @@
+/// Tidings' own protocol, version 1.
+pub mod native;

@@ -1,0 +1,39 @@
+use super::subscribe::subscribe;
+use super::{positions, unavailable};
+use crate::command::{Command, Hello, Subscribe};
+use crate::dialects::native::LIST_ITEMS_MAX;
+use crate::dialects::native::fields::{Path, Value};
+use crate::error::Error;
+
+/// Longest `session`, in bytes: a signed token of an earlier welcome.
+const SESSION_BYTES_MAX: usize = 4_096;
+
+pub(super) fn hello(verb: Value<'_, '_>) -> Result<Command, Error> {
+    let (fields, path) = (verb.object("an object")?, verb.path);
+    if let Some(token) = fields.get(&path, "token") {
+        return Err(unavailable(token.path, "tokens"));
+    }
+    if let Some(takeover) = fields.get(&path, "takeover") {
+        takeover.boolean()?;
+    }
+    let mut hello = Hello::default();
+    if let Some(device) = fields.get(&path, "device") {
+        hello.device = Some(device.name()?.into());
+    }
+    if let Some(session) = fields.get(&path, "session") {
+        hello.session = Some(session.short_text(SESSION_BYTES_MAX)?.into_owned());
+    }
+    if let Some(resume) = fields.get(&path, "resume") {
+        hello.resume = positions(resume)?;
+    }
+    if let Some(list) = fields.get(&path, "subscriptions") {
+        hello.subscriptions = subscriptions(list)?;
+    }
+    Ok(Command::Hello(Box::new(hello)))
+}
+
+fn subscriptions(list: Value<'_, '_>) -> Result<Vec<Subscribe>, Error> {
+    let items = list.list("a list of subscribe bodies", LIST_ITEMS_MAX)?;
+    let one = |(at, raw)| subscribe(Value { raw, path: Path::Item(&list.path, at) });
+    items.into_iter().enumerate().map(one).collect()
+}

@@ -1,0 +1,31 @@
+use super::SEQ_MAX;
+use crate::command::{Command, History};
+use crate::dialects::native::fields::Value;
+use crate::dialects::native::{HISTORY_EVENTS_DEFAULT, HISTORY_EVENTS_MAX};
+use crate::error::Error;
+use crate::pattern::Pattern;
+use crate::position::{Epoch, StreamName};
+
+pub(super) fn history(verb: Value<'_, '_>) -> Result<Command, Error> {
+    let (fields, path) = (verb.object("an object")?, verb.path);
+    let mut history = History {
+        topic: fields.require(&path, "topic")?.parse("a pattern", Pattern::parse)?,
+        stream: None,
+        epoch: None,
+        after: 0,
+        limit: HISTORY_EVENTS_DEFAULT,
+    };
+    if let Some(stream) = fields.get(&path, "stream") {
+        history.stream = Some(stream.parse("a stream's name", StreamName::parse)?);
+    }
+    if let Some(epoch) = fields.get(&path, "epoch") {
+        history.epoch = Some(epoch.parse("an epoch", Epoch::parse)?);
+    }
+    if let Some(after) = fields.get(&path, "after") {
+        history.after = after.integer(0..=SEQ_MAX)?;
+    }
+    if let Some(limit) = fields.get(&path, "limit") {
+        history.limit = limit.small_integer(1..=HISTORY_EVENTS_MAX)?;
+    }
+    Ok(Command::History(Box::new(history)))
+}

@@ -1,0 +1,118 @@
+use std::collections::HashSet;
+
+use super::LIST_ITEMS_MAX;
+use super::envelope::Envelope;
+use super::fields::{Path, Value};
+use crate::command::{Command, Request};
+use crate::dialect::{Frame, Misspelled};
+use crate::error::Error;
+use crate::pattern::Pattern;
+use crate::position::{Epoch, Position, Seq, StreamName};
+
+mod hello;
+mod history;
+mod publish;
+mod subscribe;
+mod unsubscribe;
+
+/// Highest seq: integers below 2⁵³ survive every JSON reader.
+const SEQ_MAX: Seq = (1 << 53) - 1;
+
+/// Reads a client's message.
+pub(super) fn decode(frame: Frame<'_>) -> Result<Request, Misspelled> {
+    match frame {
+        Frame::Text(text) => request(text, text_command),
+        Frame::Binary(bytes) => {
+            let (line, data) = publish::split_binary(bytes).map_err(without_id)?;
+            request(line, |verb| match verb.path {
+                Path::Verb("publish") => publish::binary(verb, data),
+                _ => Err(Error::bad_request("a binary frame can only carry a publish")),
+            })
+        }
+    }
+}
+
+/// An error in something whose id cannot be read.
+fn without_id(error: Error) -> Misspelled {
+    Misspelled { id: None, error, was_hello: false }
+}
+
+/// Reads the outer object of `text` and its body with `command`; errors carry the id.
+fn request<'a>(
+    text: &'a str,
+    command: impl FnOnce(Value<'_, 'a>) -> Result<Command, Error>,
+) -> Result<Request, Misspelled> {
+    let envelope = Envelope::read(text).map_err(without_id)?;
+    let wrong = |id, error| Misspelled { id, error, was_hello: envelope.is_hello() };
+    let id = envelope.id().map_err(|error| wrong(None, error))?;
+    let command = envelope.verb().and_then(command).map_err(|error| wrong(id, error))?;
+    Ok(Request { id, command })
+}
+
+fn text_command(verb: Value<'_, '_>) -> Result<Command, Error> {
+    let Path::Verb(name) = verb.path else {
+        return Err(Error::bad_request("the message has no verb"));
+    };
+    let missing = match name {
+        "hello" => return hello::hello(verb),
+        "subscribe" => {
+            return subscribe::subscribe(verb).map(|body| Command::Subscribe(Box::new(body)));
+        }
+        "unsubscribe" => return unsubscribe::unsubscribe(verb),
+        "publish" => return publish::text(verb),
+        "history" => return history::history(verb),
+        "ping" => return verb.object("an object").map(|_| Command::Ping),
+        "ack" => "stored cursors",
+        "presence" => "presence",
+        "refresh" => "tokens",
+        _ => "commands",
+    };
+    Err(unavailable(name, missing))
+}
+
+/// The error for what the protocol defines and this version of the server does not have.
+fn unavailable(field: impl std::fmt::Display, what: &str) -> Error {
+    let verb = if what.ends_with('s') { "are" } else { "is" };
+    Error::bad_request(format!("{field}: {what} {verb} not available in this version"))
+}
+
+/// The patterns of a list that must have some.
+fn some_patterns(value: Value<'_, '_>) -> Result<Vec<Pattern>, Error> {
+    let patterns = patterns(value)?;
+    if patterns.is_empty() {
+        return Err(value.must_be("a list of at least one pattern"));
+    }
+    Ok(patterns)
+}
+
+fn patterns(value: Value<'_, '_>) -> Result<Vec<Pattern>, Error> {
+    const WHAT: &str = "a list of patterns";
+    // A wrong item is named by the list: its error quotes it.
+    let pattern = |raw| Value { raw, path: value.path }.parse(WHAT, Pattern::parse);
+    value.list(WHAT, LIST_ITEMS_MAX)?.into_iter().map(pattern).collect()
+}
+
+/// A list of positions, each in another stream.
+fn positions(value: Value<'_, '_>) -> Result<Vec<Position>, Error> {
+    let items = value.list("a list of positions", LIST_ITEMS_MAX)?;
+    let mut streams = HashSet::with_capacity(items.len());
+    let mut positions = Vec::with_capacity(items.len());
+    for (at, raw) in items.into_iter().enumerate() {
+        let position = position(Value { raw, path: Path::Item(&value.path, at) })?;
+        if !streams.insert(position.stream.clone()) {
+            let message = format!("{} names the stream {} twice", value.path, position.stream);
+            return Err(Error::bad_request(message));
+        }
+        positions.push(position);
+    }
+    Ok(positions)
+}
+
+fn position(value: Value<'_, '_>) -> Result<Position, Error> {
+    let (fields, path) = (value.object("an object")?, value.path);
+    Ok(Position {
+        stream: fields.require(&path, "stream")?.parse("a stream's name", StreamName::parse)?,
+        epoch: fields.require(&path, "epoch")?.parse("an epoch", Epoch::parse)?,
+        seq: fields.require(&path, "after")?.integer(0..=SEQ_MAX)?,
+    })
+}

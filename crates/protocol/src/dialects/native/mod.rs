@@ -1,0 +1,84 @@
+//! The native protocol, version 1, in JSON.
+//!
+//! A text frame is one JSON object with one verb; a binary frame is such an object as its first
+//! line, a newline, and the bytes of an event. Names are fixed; receivers ignore fields that they
+//! do not know. A field that is known must have its type: `null` is not a way to leave it out,
+//! for a publisher whose `user` came out as `null` does not mean everyone.
+
+/// Requests of clients.
+mod decode;
+/// Messages of the server.
+mod encode;
+/// The outer object of a message: its id and its verb.
+mod envelope;
+/// Events as JSON objects and as frames.
+mod event;
+/// Fields of objects, with the path that errors name.
+mod fields;
+#[cfg(test)]
+mod tests;
+
+pub use encode::push_error_object;
+pub use event::push_event_object;
+
+use crate::command::Request;
+use crate::dialect::{Conversation, Dialect, Frame, FrameKind, Misspelled};
+use crate::event::Event;
+use crate::message::Message;
+use crate::position::StreamName;
+
+/// The subprotocol of JSON in text frames.
+pub const SUBPROTOCOL_JSON: &str = "tidings.v1.json";
+
+/// Most patterns, positions or subscriptions in one list of a message. It keeps a hostile message
+/// from costing more than its size; what a client may subscribe to is the session's limit.
+pub const LIST_ITEMS_MAX: usize = 1_000;
+/// Most events that a subscription can ask for with `last`.
+pub const LAST_EVENTS_MAX: u32 = 100_000;
+/// Most events that one `history` can ask for.
+pub const HISTORY_EVENTS_MAX: u32 = 10_000;
+/// How many events a `history` without `limit` asks for.
+pub const HISTORY_EVENTS_DEFAULT: u32 = 100;
+/// Longest `batch_ms`.
+pub const BATCH_MS_MAX: u32 = 60_000;
+
+/// Tidings' own protocol, version 1, in JSON.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Native;
+
+impl Dialect for Native {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn subprotocols(&self) -> &'static [&'static str] {
+        &[SUBPROTOCOL_JSON]
+    }
+
+    fn open(&self) -> Box<dyn Conversation> {
+        Box::new(*self)
+    }
+
+    fn event(&self, stream: &StreamName, event: &Event, out: &mut Vec<u8>) -> FrameKind {
+        event::push_event_frame(stream, event, out)
+    }
+
+    fn batch_start(&self) -> Option<&'static str> {
+        Some("[")
+    }
+
+    fn batch_end(&self) -> &'static str {
+        "]"
+    }
+}
+
+/// The protocol keeps nothing between messages, so the dialect is its own conversation.
+impl Conversation for Native {
+    fn decode(&mut self, frame: Frame<'_>) -> Result<Request, Misspelled> {
+        decode::decode(frame)
+    }
+
+    fn encode(&mut self, message: &Message, out: &mut Vec<u8>) -> Option<FrameKind> {
+        encode::encode(message, out)
+    }
+}

@@ -1,0 +1,203 @@
+use std::fmt;
+
+use crate::error::{Error, ErrorCode};
+use crate::topic::{Topic, check, quoted};
+
+/// Selects topics: `*` stands for one token, a final `>` for one or more.
+///
+/// A wildcard in first place never covers the system's topics, whose first token begins with `$`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Pattern(Box<str>);
+
+impl Pattern {
+    /// Checks `text` and makes it a pattern.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidPattern`], saying which rule is broken.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        check(text, true).map_err(|why| {
+            let message = format!("{} is not a pattern: {why}", quoted(text));
+            Error::new(ErrorCode::InvalidPattern, message)
+        })?;
+        Ok(Self(text.into()))
+    }
+
+    /// The pattern as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The tokens, first to last.
+    pub fn tokens(&self) -> impl Iterator<Item = &str> {
+        self.0.split('.')
+    }
+
+    /// The one topic that it selects, where it has no wildcard.
+    pub fn as_topic(&self) -> Option<Topic> {
+        if self.tokens().any(is_wildcard) { None } else { Topic::parse(&self.0).ok() }
+    }
+
+    /// Whether it selects `topic`.
+    pub fn matches(&self, topic: &Topic) -> bool {
+        if topic.is_system() && self.tokens().next().is_some_and(is_wildcard) {
+            return false;
+        }
+        let mut topic = topic.tokens();
+        for token in self.tokens() {
+            match (token, topic.next()) {
+                (_, None) => return false,
+                (">", Some(_)) => return true,
+                ("*", Some(_)) => {}
+                (literal, Some(other)) if literal == other => {}
+                _ => return false,
+            }
+        }
+        topic.next().is_none()
+    }
+
+    /// Whether every topic that `other` selects is selected by it too.
+    pub fn contains(&self, other: &Self) -> bool {
+        if self.reserves_system_from(other) {
+            return false;
+        }
+        let (mut mine, mut theirs) = (self.tokens(), other.tokens());
+        loop {
+            match (mine.next(), theirs.next()) {
+                (None, None) | (Some(">"), Some(_)) => return true,
+                (Some("*"), Some(token)) if token != ">" => {}
+                (Some(literal), Some(token)) if literal == token => {}
+                _ => return false,
+            }
+        }
+    }
+
+    /// Whether some topic is selected by both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        if self.reserves_system_from(other) || other.reserves_system_from(self) {
+            return false;
+        }
+        let (mut mine, mut theirs) = (self.tokens(), other.tokens());
+        loop {
+            match (mine.next(), theirs.next()) {
+                (None, None) | (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
+                (Some(a), Some(b)) if a == b || is_wildcard(a) || is_wildcard(b) => {}
+                _ => return false,
+            }
+        }
+    }
+
+    /// Whether its first wildcard would have to cover the system's topics of `other`.
+    fn reserves_system_from(&self, other: &Self) -> bool {
+        self.tokens().next().is_some_and(is_wildcard) && other.0.starts_with('$')
+    }
+}
+
+fn is_wildcard(token: &str) -> bool {
+    matches!(token, "*" | ">")
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
+impl std::str::FromStr for Pattern {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::parse(text)
+    }
+}
+
+impl From<&Topic> for Pattern {
+    fn from(topic: &Topic) -> Self {
+        Self(topic.as_str().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pattern(text: &str) -> Pattern {
+        Pattern::parse(text).unwrap()
+    }
+
+    /// Every topic of up to four tokens over a small alphabet that includes the system's.
+    fn all_topics() -> Vec<Topic> {
+        let mut topics: Vec<String> = ["a", "b", "$s"].map(String::from).to_vec();
+        let mut longest = topics.clone();
+        for _ in 0..3 {
+            longest = longest
+                .iter()
+                .flat_map(|start| ["a", "b"].map(|token| format!("{start}.{token}")))
+                .collect();
+            topics.extend(longest.iter().cloned());
+        }
+        topics.iter().map(|text| Topic::parse(text).unwrap()).collect()
+    }
+
+    fn any_pattern() -> impl Strategy<Value = Pattern> {
+        let first = prop::sample::select(vec!["a", "b", "*", "$s"]);
+        let rest = prop::collection::vec(prop::sample::select(vec!["a", "b", "*"]), 0..3);
+        (first, rest, any::<bool>()).prop_map(|(first, rest, tail)| {
+            let mut tokens = vec![first];
+            tokens.extend(rest);
+            if tail {
+                tokens.push(">");
+            }
+            pattern(&tokens.join("."))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn containment_and_overlap_agree_with_brute_force(a in any_pattern(), b in any_pattern()) {
+            let topics = all_topics();
+            let overlaps = topics.iter().any(|t| a.matches(t) && b.matches(t));
+            prop_assert_eq!(a.overlaps(&b), overlaps, "{} overlaps {}", a, b);
+            // Containment is judged on topics no longer than four tokens; a pattern that selects
+            // none of them says nothing.
+            if topics.iter().any(|t| b.matches(t)) && b.tokens().count() < 4 {
+                let contained = topics.iter().all(|t| !b.matches(t) || a.matches(t));
+                if a.contains(&b) {
+                    prop_assert!(contained, "{} contains {}", a, b);
+                } else if !contained {
+                    prop_assert!(!a.contains(&b));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn contains_examples() {
+        for (wide, narrow, expected) in [
+            (">", "a.b", true),
+            (">", ">", true),
+            (">", "$s.a", false),
+            ("*.b", "$s.b", false),
+            ("$s.>", "$s.a", true),
+            ("a.*", "a.>", false),
+            ("a.>", "a.*.b", true),
+            ("a.>", "a", false),
+            ("a.*.>", "a.>", false),
+        ] {
+            assert_eq!(pattern(wide).contains(&pattern(narrow)), expected, "{wide} {narrow}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_is_a_whole_token() {
+        for bad in ["a.b*", ">.a", "a.>>", "*a"] {
+            assert_eq!(Pattern::parse(bad).unwrap_err().code, ErrorCode::InvalidPattern, "{bad}");
+        }
+    }
+}
