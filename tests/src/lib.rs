@@ -1,1 +1,6 @@
-//! Placeholder.
+//! Suites that are told once and tried on every implementation.
+
+/// What every broker must do.
+pub mod broker_conformance;
+/// Whole nodes in virtual time.
+pub mod simulator;

@@ -32,6 +32,11 @@ impl Outbox {
         self.bytes
     }
 
+    /// Bytes of its own that it keeps, written or not.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.own.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes == 0
     }

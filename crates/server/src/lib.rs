@@ -1,1 +1,42 @@
-//! Placeholder.
+//! How it travels: from listeners over worker threads to clients' sockets, and the HTTP API
+//! around. Modules in the order in which a connection passes through them:
+
+/// What an operator can set.
+pub mod config;
+/// What all threads of a server share.
+pub mod node;
+/// Starting, draining, ending.
+pub mod server;
+/// Accepting connections.
+mod listen;
+/// Requests and answers.
+mod http;
+/// Paths that speak a dialect.
+mod endpoint;
+/// What carries clients' frames.
+mod transports;
+/// The threads that own clients.
+mod worker;
+/// Bytes of events.
+mod rendering;
+/// Who is connected.
+pub mod registry;
+/// How often addresses connect.
+mod addresses;
+/// Token buckets.
+mod rate;
+/// Tokens that restore a client's id.
+mod session_token;
+/// Whether events go through.
+mod probe;
+/// Taking up a changed configuration.
+pub mod reload;
+/// What is counted.
+pub mod metrics;
+/// The description of the API.
+mod openapi;
+/// The process's clocks.
+pub mod clock;
+
+pub use node::{Bound, Node};
+pub use server::{Parts, Running, StartError, stream_table};

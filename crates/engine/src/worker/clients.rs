@@ -135,6 +135,18 @@ impl Worker {
         self.queue(place);
     }
 
+    /// Appends bytes of the transport's own, such as a ping, behind all that waits to be written.
+    pub fn append(&mut self, key: ClientKey, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(session) = self.sessions.get_mut(key.place as usize) else { return };
+        if session.generation != key.generation {
+            return;
+        }
+        let outbox =
+            session.outbox.get_or_insert_with(|| self.outboxes.pop().unwrap_or_default());
+        outbox.push_own(write);
+        self.queue(key.place);
+    }
+
     /// The next client that may have something to write. The transport then calls
     /// [`Worker::gather`], writes, and calls [`Worker::sent`], and [`Worker::blocked`] where the
     /// socket took less than it was shown.
@@ -201,6 +213,18 @@ impl Worker {
     /// Whether the client has bytes that its socket has not taken.
     pub fn has_pending(&self, key: ClientKey) -> bool {
         self.session(key).is_some_and(|session| session.outbox.is_some())
+    }
+
+    /// Bytes that wait to be written to the client.
+    pub fn pending_bytes(&self, key: ClientKey) -> usize {
+        let outbox = self.session(key).and_then(|session| session.outbox.as_ref());
+        outbox.map_or(0, |outbox| outbox.bytes())
+    }
+
+    /// Bytes that wait in the client's write, and bytes of its own that are held for it.
+    pub fn outbox_bytes(&self, key: ClientKey) -> (usize, usize) {
+        let outbox = self.session(key).and_then(|session| session.outbox.as_ref());
+        outbox.map_or((0, 0), |outbox| (outbox.bytes(), outbox.held_bytes()))
     }
 
     /// Whether the transport should read what the client sends: not while an earlier command

@@ -1,5 +1,5 @@
 use protocol::{
-    Answer, Appended, Command, Draft, Error, ErrorCode, History, Message, Pattern, Publisher,
+    Answer, Appended, CloseReason, Command, Draft, Error, ErrorCode, Frame, History, Message, Pattern, Publisher,
     Request as ClientRequest,
 };
 
@@ -25,10 +25,32 @@ impl Worker {
         self.carry_out(key, request);
     }
 
-    /// A client sent something that is no command.
-    pub fn handle_misspelled(&mut self, now: Now, key: ClientKey, id: Option<i64>, error: Error) {
+    /// A client sent a message. With `refusal` it is not carried out but answered so.
+    pub fn handle_frame(
+        &mut self,
+        now: Now,
+        key: ClientKey,
+        frame: Frame<'_>,
+        refusal: Option<Error>,
+    ) {
         self.now = now;
-        self.reply(key, id, Err(error));
+        let Some(session) = self.session_mut(key).filter(|session| !session.is_closing) else {
+            return;
+        };
+        let decoded = session.conversation.decode(frame);
+        match (decoded, refusal) {
+            (Ok(request), None) => self.handle_command(now, key, request),
+            (Ok(request), Some(error)) => self.reply(key, request.id, Err(error)),
+            (Err(misspelled), refusal) => {
+                session.counts.commands_in += 1;
+                let is_first = session.counts.commands_in == 1;
+                let error = refusal.unwrap_or(misspelled.error);
+                self.reply(key, misspelled.id, Err(error));
+                if misspelled.was_hello && is_first {
+                    self.close(now, key, CloseReason::MalformedHello, None);
+                }
+            }
+        }
     }
 
     pub(super) fn carry_out(&mut self, key: ClientKey, request: ClientRequest) {

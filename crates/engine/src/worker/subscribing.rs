@@ -209,12 +209,14 @@ impl Worker {
         let Some(stream) = self.streams.get_mut(at.get()) else { return };
         let Some(session) = self.sessions.get_mut(place as usize) else { return };
         session.is_behind |= !reader.is_live;
-        let same = |other: &&Reader| other.stream == at && other.mode == reader.mode;
-        if let Some(serving) = session.readers.iter().find(same) {
-            if serving.position(stream.read) < after {
-                let beginning = Beginning { subscription: key, stream: at, after };
-                session.rare_mut().beginnings.push(beginning);
-            }
+        let readers = || session.readers.iter().filter(|other| other.stream == at);
+        let is_served = readers().any(|other| other.mode == reader.mode);
+        // Whichever reader is still before that place must not leave its events to this one.
+        if readers().any(|other| other.position(stream.read) < after) {
+            let beginning = Beginning { subscription: key, stream: at, after };
+            session.rare_mut().beginnings.push(beginning);
+        }
+        if is_served {
             return;
         }
         let behind = session.readers.iter().position(|other| priority(other.stream) < priority(at));

@@ -82,9 +82,13 @@ impl Worker {
     /// Tells a client the positions that moved since it was last told.
     fn mark(&mut self, place: u32) {
         let Some(session) = self.sessions.get(place as usize) else { return };
-        let moved: Vec<Position> = self.moved(session).collect();
+        let mut moved: Vec<Position> = self.positions_with(session, |moved| moved).collect();
         if moved.is_empty() {
             return;
+        }
+        // Such a client resumes from the last positions that it was told, so they must be all.
+        if self.renderer.names_positions(session.rendering) {
+            moved = self.positions(session);
         }
         if let Some(session) = self.sessions.get_mut(place as usize) {
             for reader in &mut session.readers {
@@ -93,10 +97,6 @@ impl Worker {
             }
         }
         self.tell(place, &Message::Mark(moved));
-    }
-
-    fn moved<'a>(&'a self, session: &'a Session) -> impl Iterator<Item = Position> + 'a {
-        self.positions_with(session, |reader_moved| reader_moved)
     }
 
     /// Where a session is in each of its streams: everything for it up to there is sent.

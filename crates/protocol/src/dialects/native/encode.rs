@@ -138,7 +138,8 @@ fn push_subscribed(subscribed: &Subscribed, out: &mut Vec<u8>) {
     push(out, "}");
 }
 
-fn push_appended(appended: &Appended, out: &mut Vec<u8>) {
+/// Appends where an event was appended, as a JSON object.
+pub fn push_appended(appended: &Appended, out: &mut Vec<u8>) {
     push(out, "{");
     push_stream(&appended.stream, &appended.epoch, out);
     push(out, ",\"seq\":");

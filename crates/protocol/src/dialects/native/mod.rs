@@ -18,7 +18,7 @@ mod fields;
 #[cfg(test)]
 mod tests;
 
-pub use encode::push_error_object;
+pub use encode::{push_appended, push_error_object};
 pub use event::push_event_object;
 
 use crate::command::Request;

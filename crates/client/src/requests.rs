@@ -1,0 +1,101 @@
+use std::collections::BTreeMap;
+
+use protocol::Appended;
+use tokio::sync::oneshot;
+
+use crate::error::Error;
+use crate::event::HistoryPage;
+use crate::link::Frame;
+use crate::subscriptions::Key;
+
+/// Where an answer goes.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// Who waits for an answer.
+#[derive(Debug)]
+pub(crate) enum Waiting {
+    Publish(Reply<Appended>),
+    History(Reply<HistoryPage>),
+    Ping(Reply<u64>),
+    Subscribe(Key),
+    Unsubscribe(Key),
+}
+
+impl Waiting {
+    /// Whether it is to be asked again on a new connection: not where whoever asked has stopped
+    /// waiting. A subscription that was to be ended has ended with the connection.
+    fn outlives_connection(&self, awaits_answer: impl Fn(Key) -> bool) -> bool {
+        match self {
+            Self::Publish(reply) => !reply.is_closed(),
+            Self::History(reply) => !reply.is_closed(),
+            Self::Ping(reply) => !reply.is_closed(),
+            Self::Subscribe(key) => awaits_answer(*key),
+            Self::Unsubscribe(_) => false,
+        }
+    }
+
+    /// Tells whoever waits that there will be no answer.
+    pub(crate) fn fail(self, error: Error) {
+        // Who stopped waiting needs no answer.
+        match self {
+            Self::Publish(reply) => drop(reply.send(Err(error))),
+            Self::History(reply) => drop(reply.send(Err(error))),
+            Self::Ping(reply) => drop(reply.send(Err(error))),
+            Self::Subscribe(_) | Self::Unsubscribe(_) => {}
+        }
+    }
+}
+
+/// Requests that have no answer yet, by id. Ids ascend, so their order is that of asking; a
+/// request keeps its id when it is sent again on another connection.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    last_id: i64,
+    open: BTreeMap<i64, (Frame, Waiting)>,
+}
+
+impl Requests {
+    /// An id for the next request.
+    pub(crate) fn next_id(&mut self) -> i64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// Keeps a request, which `frame` spells.
+    pub(crate) fn add(&mut self, id: i64, frame: Frame, waiting: Waiting) {
+        self.open.insert(id, (frame, waiting));
+    }
+
+    /// Takes out what was answered.
+    pub(crate) fn answered(&mut self, id: i64) -> Option<Waiting> {
+        self.open.remove(&id).map(|(_, waiting)| waiting)
+    }
+
+    /// How many have no answer.
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Forgets what need not be asked again on a new connection.
+    pub(crate) fn connection_lost(&mut self, awaits_answer: impl Fn(Key) -> bool) {
+        self.open.retain(|_, (_, waiting)| waiting.outlives_connection(&awaits_answer));
+    }
+
+    /// All frames, in the order in which they were asked, to be sent on a new connection.
+    pub(crate) fn frames(&self) -> impl Iterator<Item = &Frame> {
+        self.open.values().map(|(frame, _)| frame)
+    }
+
+    /// Takes out those whose frame is larger than the server allows.
+    pub(crate) fn take_larger_than(&mut self, bytes_max: usize) -> Vec<Waiting> {
+        let larger = self.open.extract_if(.., |_, (frame, _)| frame.bytes.len() > bytes_max);
+        larger.map(|(_, (_, waiting))| waiting).collect()
+    }
+
+    /// There will be no more answers.
+    pub(crate) fn fail(&mut self, error: &Error) {
+        for (_, (_, waiting)) in std::mem::take(&mut self.open) {
+            waiting.fail(error.clone());
+        }
+    }
+}

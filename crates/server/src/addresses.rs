@@ -1,0 +1,42 @@
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use parking_lot::Mutex;
+
+use crate::config::Rate;
+use crate::rate::Bucket;
+
+/// Addresses that are remembered before those that are in no hurry are forgotten.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// How often each address connected of late, for endpoints that bound it.
+#[derive(Default)]
+pub(crate) struct Addresses {
+    buckets: Mutex<HashMap<(IpAddr, Box<str>), Bucket>>,
+}
+
+impl Addresses {
+    /// Counts a connection to an endpoint, or says in how many ms one more is allowed.
+    pub(crate) fn count(
+        &self,
+        address: IpAddr,
+        endpoint: &str,
+        rate: Rate,
+        now_ms: u64,
+    ) -> Result<(), u64> {
+        let mut buckets = self.buckets.lock();
+        if buckets.len() >= REMEMBERED_MAX {
+            buckets.retain(|_, bucket| !bucket.is_full(now_ms));
+        }
+        let key = (network_of(address), endpoint.into());
+        buckets.entry(key).or_insert_with(|| Bucket::new(rate)).take(now_ms)
+    }
+}
+
+/// One customer of a provider has a whole /64 of IPv6 addresses.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => IpAddr::from((u128::from(v6) >> 64 << 64).to_be_bytes()),
+    }
+}

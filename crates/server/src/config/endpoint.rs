@@ -1,0 +1,140 @@
+use std::net::SocketAddr;
+
+use protocol::Topic;
+
+use super::schema::Shape;
+use super::sections::Limits;
+use super::setting::{Context, Setting, settings};
+use super::tree::Node;
+use super::units::{ByteSize, EndpointPath, Rate, Timespan, WebOrigin};
+use super::words::{choose, words};
+
+settings! {
+    /// A path that speaks one dialect under one root.
+    item Endpoint by path {
+        /// The path, such as `/events`.
+        path: EndpointPath => Restart;
+        /// The address that it is served on.
+        listen: Option<SocketAddr>, unset "that of `listen.public`" => Restart;
+        /// How commands and events are spelled.
+        dialect: DialectName = DialectName::NATIVE => Restart;
+        /// The prefix of topics that its clients don't see.
+        root: Option<Topic>, unset "clients see whole topics" => Restart;
+        /// What may be subscribed to, in dialects that have a fixed vocabulary.
+        names: Vec<String> = Vec::new() => Live;
+        /// Whether clients need a token.
+        auth: Option<Access>, unset "`required` where `[auth]` has keys, otherwise `none`" => Live;
+        /// Where a token may come from.
+        tokens: Option<Vec<TokenPlace>>, unset "`header`, `protocol` and `message`" => Live;
+        /// Web origins from which browsers may connect; `*` stands for all.
+        origins: Vec<WebOrigin> = Vec::new() => Live;
+        /// Web origins whose pages may read plain HTTP answers; `*` stands for all.
+        cors: Vec<WebOrigin> = Vec::new() => Live;
+        /// How often both sides show that they are alive.
+        heartbeat: Timespan = Timespan::from_secs(30),
+            within Timespan::from_ms(100)..=Timespan::from_hours(1) => Live;
+        /// How long the place of a client that dropped is kept under its identity.
+        remember: Option<Timespan>, unset "clients resume by position",
+            within Timespan::from_secs(1)..=Timespan::from_hours(168) => Live;
+        /// Compression of what is sent.
+        compression: Option<Compression>, unset "no compression" => Live;
+        /// Bounds of its clients.
+        limits: ClientLimits = ClientLimits::default() => Live;
+    }
+
+    /// When and how strongly messages are compressed.
+    section Compression {
+        /// Messages from this size on.
+        above: ByteSize = ByteSize::from_kib(1) => Live;
+        /// From 1, fast, to 9, small.
+        level: u32 = 6, within 1..=9 => Live;
+    }
+
+    /// Bounds of a client, a user or an address.
+    section ClientLimits {
+        /// Largest message from a client; a larger one closes 1009.
+        message_bytes: Option<ByteSize>, unset "that of `limits.message_bytes`",
+            within ByteSize::from_kib(1)..=ByteSize::from_mib(64) => Live;
+        /// Most devices of a user at a time.
+        devices_per_user: Option<u32>, unset "no bound", within 1..=1_000_000 => Live;
+        /// Messages from a client.
+        messages: Option<Rate>, unset "no bound" => Live;
+        /// New connections from an address.
+        connections_per_address: Option<Rate>, unset "no bound" => Live;
+        /// Connections from an address at a time.
+        concurrent_per_address: Option<u32>, unset "no bound", within 1..=10_000_000 => Live;
+        /// Most patterns that a client subscribes to.
+        subscriptions: Option<u32>, unset "that of `limits.subscriptions`", within 1..=100_000
+            => Live;
+    }
+}
+
+words! {
+    /// Whether clients of an endpoint need a token.
+    Access, "a rule for tokens" {
+        /// Without a valid one nobody connects.
+        Required "required",
+        /// Without one a client is anonymous.
+        Optional "optional",
+        /// Tokens are not looked at.
+        None "none",
+    }
+
+    /// Where a client puts its token.
+    TokenPlace, "a place for tokens" {
+        /// `Authorization: Bearer …`
+        Header "header",
+        /// `Sec-WebSocket-Protocol`
+        Protocol "protocol",
+        /// The first message.
+        Message "message",
+        /// `?token=…`
+        Query "query",
+    }
+}
+
+/// The name of a dialect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DialectName(&'static str);
+
+impl DialectName {
+    /// The native protocol.
+    pub const NATIVE: Self = Self("native");
+    const NAMES: &'static [&'static str] =
+        &["native", "speech", "table", "trainer", "gesture", "studio"];
+
+    /// The name in the file.
+    pub fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+impl Setting for DialectName {
+    fn shape() -> Shape {
+        Shape::Choice(Self::NAMES)
+    }
+
+    fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        let name = choose(node, cx, "a dialect", Self::NAMES)?;
+        Self::NAMES
+            .iter()
+            .find(|known| **known == name)
+            .map(|known| Self(known))
+    }
+
+    fn write(&self) -> Option<toml::Value> {
+        Some(toml::Value::String(self.0.to_owned()))
+    }
+}
+
+impl Endpoint {
+    /// Largest message from a client.
+    pub fn message_bytes(&self, server: &Limits) -> ByteSize {
+        self.limits.message_bytes.unwrap_or(server.message_bytes)
+    }
+
+    /// Most patterns that a client subscribes to.
+    pub fn subscriptions(&self, server: &Limits) -> u32 {
+        self.limits.subscriptions.unwrap_or(server.subscriptions)
+    }
+}

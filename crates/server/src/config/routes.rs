@@ -1,0 +1,115 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use protocol::{Pattern, Topic};
+
+use super::setting::settings;
+use super::units::{ParseError, Timespan, Url};
+use super::words::words;
+
+settings! {
+    /// Where a client's command goes, and for how long it is tried.
+    item CommandRoute by name {
+        /// The command, such as `studio.create_blob`.
+        name: Topic => Live;
+        /// `nats:SUBJECT`, an `http://` or `https://` URL, or `handler` for a connected client.
+        to: Backend => Live;
+        /// How long the client waits; covers all tries.
+        timeout: Timespan = Timespan::from_secs(5),
+            within Timespan::from_ms(1)..=Timespan::from_hours(1) => Live;
+        /// How often it is tried.
+        retry: Retry = Retry::default() => Live;
+        /// When a backend that fails is left alone.
+        breaker: Breaker = Breaker::default() => Live;
+    }
+
+    /// How often a command is tried.
+    section Retry {
+        /// Tries in all.
+        attempts: u32 = 3, within 1..=100 => Live;
+    }
+
+    /// When a backend that fails is left alone, and for how long.
+    section Breaker {
+        /// Failures in a row that open the breaker.
+        failures: u32 = 10, within 1..=1_000_000 => Live;
+        /// How long it stays open.
+        open: Timespan = Timespan::from_secs(30),
+            within Timespan::from_ms(1)..=Timespan::from_hours(24) => Live;
+    }
+
+    /// Where events come in from besides publishing.
+    item Source {
+        /// A NATS subject, a Redis channel, or the figures of this host (CPU, memory, GPU).
+        kind: SourceKind => Restart;
+        /// `nats`: the subjects.
+        subjects: Vec<Pattern> = Vec::new() => Restart;
+        /// The prefix of its topics: with `studio`, subject `blob.created` becomes topic
+        /// `studio.blob.created`; with `trainer`, host figures are `trainer.system_stats`.
+        root: Option<Topic>, unset "topics are as the source names them" => Restart;
+        /// JSON pointer to the user in the data; events without it go to nobody.
+        user: Option<String>, unset "events are for everyone" => Restart;
+        /// `host`: how often.
+        interval: Timespan = Timespan::from_secs(2),
+            within Timespan::from_ms(100)..=Timespan::from_hours(1) => Restart;
+    }
+
+    /// What data must look like, checked at publish.
+    item Schema {
+        /// Patterns of the topics whose data is checked.
+        topics: Vec<Pattern> => Live;
+        /// The file with the JSON Schema.
+        file: PathBuf => Live;
+    }
+}
+
+words! {
+    /// What kind of source brings events.
+    SourceKind, "a kind of source" {
+        /// NATS subjects.
+        Nats "nats",
+        /// Redis channels or streams.
+        Redis "redis",
+        /// Figures of this host.
+        Host "host",
+    }
+}
+
+/// What answers a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// A request to this NATS subject.
+    Nats(String),
+    /// A POST to this URL.
+    Http(Url),
+    /// A connected handler client.
+    Handler,
+}
+
+impl FromStr for Backend {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let form =
+            || ParseError::new("write `nats:SUBJECT`, a URL such as `https://…`, or `handler`");
+        match text.split_once(':') {
+            None if text == "handler" => Ok(Self::Handler),
+            Some(("nats", subject)) if !subject.is_empty() && !subject.starts_with('/') => {
+                Ok(Self::Nats(subject.to_owned()))
+            }
+            Some(("http" | "https", _)) => text.parse().map(Self::Http),
+            _ => Err(form()),
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nats(subject) => write!(f, "nats:{subject}"),
+            Self::Http(url) => url.fmt(f),
+            Self::Handler => f.write_str("handler"),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+use engine::{Retention, StreamSpec};
+use protocol::{Mode, Pattern, StreamName};
+
+use super::setting::settings;
+use super::units::{ByteSize, Timespan};
+use super::words::words;
+
+settings! {
+    /// A log: which topics it captures, what it keeps, how it is delivered.
+    item Stream by name {
+        /// Its name: up to 64 of `a-z`, `0-9`, `_` and `-`.
+        name: StreamName => Live;
+        /// Patterns of the topics that it captures. Of all streams, the most specific pattern wins.
+        topics: Vec<Pattern> = Vec::new() => Live;
+        /// How much is kept: the oldest events go when any bound is passed.
+        retain: Retain = Retain::of_default() => Live;
+        /// What an acknowledged event has survived.
+        durability: Durability = Durability::Memory => Restart;
+        /// Streams of a higher priority are served first.
+        priority: i32 = 0, within -100..=100 => Live;
+        /// Whether clients get every event, or only the newest of each topic.
+        deliver: Option<Deliver>, unset "`every`, or `latest` where `max_rate` is set" => Live;
+        /// How often per second a client reads the newest event of each topic.
+        max_rate: Option<f64>, unset "as fast as the client can take it", within 0.001..=1_000.0
+            => Live;
+        /// The device whose acknowledgements publishers wait for.
+        wait_for: Option<WaitFor>, unset "publishers wait for nobody" => Live;
+    }
+
+    /// How much a stream keeps. Where it is given, a bound that it doesn't name doesn't hold,
+    /// except `bytes`, which always does.
+    section Retain {
+        /// Most events.
+        count: Option<u64>, unset "no bound", within 1..=1_000_000_000_000_u64 => Live;
+        /// Oldest event.
+        age: Option<Timespan>, unset "no bound", within Timespan::from_ms(1)..=Timespan::from_hours(240_000) => Live;
+        /// Most bytes.
+        bytes: ByteSize = ByteSize::from_mib(64),
+            within ByteSize::from_bytes(1)..=ByteSize::from_mib(1 << 30) => Live;
+    }
+
+    /// Back-pressure from a consumer: publishers wait while it is too far behind.
+    item WaitFor {
+        /// The device's name.
+        device: String => Live;
+        /// Most bytes that it may not have acknowledged yet.
+        bytes: ByteSize = ByteSize::from_mib(1) => Live;
+    }
+}
+
+words! {
+    /// What an acknowledged event has survived.
+    Durability, "a durability" {
+        /// Nothing: it is in the memory of this process.
+        Memory "memory",
+        /// The end of the process.
+        Buffered "buffered",
+        /// Loss of power.
+        Fsync "fsync",
+    }
+
+    /// What a client gets of a stream.
+    Deliver, "a way to deliver" {
+        /// Every event.
+        Every "every",
+        /// The newest event of each topic and audience.
+        Latest "latest",
+    }
+}
+
+impl Retain {
+    /// What the stream `default` keeps, and every stream that doesn't say: the last 10,000 events
+    /// or 64 MiB, for an hour.
+    pub fn of_default() -> Self {
+        Self {
+            count: Some(10_000),
+            age: Some(Timespan::from_hours(1)),
+            bytes: ByteSize::from_mib(64),
+        }
+    }
+}
+
+impl Stream {
+    /// How its events are delivered, before a subscription narrows it.
+    pub fn mode(&self) -> Mode {
+        let latest = match self.deliver {
+            Some(deliver) => deliver == Deliver::Latest,
+            None => self.max_rate.is_some(),
+        };
+        let interval_ms = self.max_rate.map_or(0, Mode::interval_of_rate);
+        Mode {
+            latest,
+            interval_ms,
+            batch: false,
+        }
+    }
+
+    /// Whether it is the built-in stream for topics that no other captures.
+    pub fn is_default(&self) -> bool {
+        self.name.as_str() == DEFAULT
+    }
+}
+
+impl From<&Stream> for StreamSpec {
+    fn from(stream: &Stream) -> Self {
+        let Retain { count, age, bytes } = stream.retain;
+        Self {
+            name: stream.name.clone(),
+            topics: stream.topics.clone(),
+            retention: Retention {
+                count: count.unwrap_or(u64::MAX),
+                age_ms: age.map_or(u64::MAX, Timespan::as_ms),
+                bytes: bytes.as_bytes(),
+            },
+            durability: match stream.durability {
+                Durability::Memory => protocol::Durability::Memory,
+                Durability::Buffered => protocol::Durability::Buffered,
+                Durability::Fsync => protocol::Durability::Fsync,
+            },
+            priority: stream.priority,
+            mode: stream.mode(),
+        }
+    }
+}
+
+/// The name of the stream for topics that no other captures.
+pub const DEFAULT: &str = "default";

@@ -1,0 +1,190 @@
+use super::*;
+
+#[test]
+fn an_admin_listener_that_others_reach_needs_a_token() {
+    check(
+        "[listen]\nadmin = \"0.0.0.0:8081\"\n",
+        r#"
+error: the admin listener 0.0.0.0:8081 is open to others and has no token
+ --> tidings.toml:2:9
+  |
+2 | admin = "0.0.0.0:8081"
+  |         ^^^^^^^^^^^^^^ not a loopback address
+  |
+  = help: set `admin.token_env` to the name of a variable that holds a token
+"#,
+    );
+    let text = "[listen]\nadmin = \"0.0.0.0:8081\"\n[admin]\ntoken_env = \"T\"\n";
+    let loaded = load(&options(text), variables(&[("T", "canary")])).unwrap();
+    assert_eq!(
+        loaded.config.admin.token_env.as_ref().unwrap().reveal(),
+        "canary"
+    );
+    assert!(!format!("{loaded:?}").contains("canary"));
+    assert!(parse("[listen]\nadmin = \"[::1]:8081\"\n").is_ok());
+    // An empty variable is no token.
+    assert!(load(&options(text), variables(&[("T", "")])).is_err());
+}
+
+#[test]
+fn listeners_must_not_clash() {
+    for (text, expected) in [
+        (
+            "public = '127.0.0.1:8081'",
+            "clients and the admin listener cannot share port 8081",
+        ),
+        (
+            "public = '0.0.0.0:8081'",
+            "clients and the admin listener cannot share port 8081",
+        ),
+        ("public = '127.0.0.1:0'\nadmin = '127.0.0.1:0'", ""),
+        ("public = '[::]:8081'", ""),
+        (
+            "[[endpoint]]\npath = '/ws'\nlisten = '127.0.0.1:8081'",
+            "`/ws` and the admin listener cannot share port 8081",
+        ),
+    ] {
+        let expected: Vec<&str> = Some(expected)
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .collect();
+        assert_eq!(titles(&format!("[listen]\n{text}")), expected, "{text}");
+    }
+}
+
+#[test]
+fn the_most_specific_pattern_wins_and_ties_are_errors() {
+    let streams = |patterns: &[&str]| -> String {
+        let stream = |(at, pattern): (usize, &&str)| {
+            format!("[[stream]]\nname = \"s{at}\"\ntopics = [\"{pattern}\"]\n")
+        };
+        patterns.iter().enumerate().map(stream).collect()
+    };
+    for patterns in [
+        &["a.>", "a.b"][..],
+        &["a.b", "a.>", "a.*"],
+        &["a.>", "b.>"],
+        &["*.x", "a.x"],
+        // Whoever wants everything may have it; `default` is left with nothing.
+        &[">", "a.>"],
+        &["a.*.c", "a.b.d"],
+    ] {
+        assert_eq!(
+            titles(&streams(patterns)),
+            Vec::<String>::new(),
+            "{patterns:?}"
+        );
+    }
+    for (patterns, expected) in [
+        (&["a.>", "a.>"], "two streams capture `a.>`"),
+        (&[">", ">"], "two streams capture `>`"),
+        (
+            &["a.*", "*.b"],
+            "`a.*` and `*.b` share topics, and neither is within the other",
+        ),
+        (
+            &["*.b.>", "a.>"],
+            "`*.b.>` and `a.>` share topics, and neither is within the other",
+        ),
+        (&["a.$x", "$x.>"], "`$x.>` selects topics of the system"),
+    ] {
+        assert_eq!(titles(&streams(patterns)), [expected], "{patterns:?}");
+    }
+}
+
+#[test]
+fn both_patterns_of_a_tie_are_shown() {
+    check(
+        "[[stream]]\nname = \"logs\"\ntopics = [\"x\", \"*.log\"]\n\n[[stream]]\nname = \"app\"\ntopics = [\"app.*\"]\n",
+        r#"
+error: `*.log` and `app.*` share topics, and neither is within the other
+ --> tidings.toml:7:11
+  |
+3 | topics = ["x", "*.log"]
+  |                ------- of stream `logs`
+...
+7 | topics = ["app.*"]
+  |           ^^^^^^^ of stream `app`
+"#,
+    );
+}
+
+#[test]
+fn a_stream_that_takes_everything_leaves_nothing_to_default() {
+    let config = parse("[[stream]]\nname = \"all\"\ntopics = [\">\"]")
+        .unwrap()
+        .config;
+    let default = config
+        .streams
+        .iter()
+        .find(|stream| stream.is_default())
+        .unwrap();
+    assert!(default.topics.is_empty());
+}
+
+#[test]
+fn the_default_stream_can_be_given_other_limits_but_not_topics() {
+    let config = parse("[[stream]]\nname = \"default\"\nretain = { count = 5 }")
+        .unwrap()
+        .config;
+    let [default] = config.streams.as_slice() else {
+        panic!("one stream")
+    };
+    assert_eq!(default.topics[0].as_str(), ">");
+    assert_eq!(default.retain.count, Some(5));
+    // What `retain` doesn't name doesn't hold, except bytes.
+    assert_eq!(default.retain.age, None);
+    assert_eq!(default.retain.bytes, ByteSize::from_mib(64));
+    assert_eq!(
+        titles("[[stream]]\nname = \"default\"\ntopics = [\"a\"]"),
+        ["the stream `default` captures what no other stream does"],
+    );
+}
+
+#[test]
+fn streams_have_names_of_their_own_topics_and_one_way_to_deliver() {
+    let stream = |more: &str| format!("[[stream]]\nname = \"a\"\n{more}\n");
+    let twice = stream("topics = ['a.>']") + &stream("topics = ['b.>']");
+    assert_eq!(titles(&twice), ["two streams are named `a`"]);
+    assert_eq!(titles(&stream("")), ["stream `a` captures nothing"]);
+    assert_eq!(
+        titles(&stream("topics = ['a.>']\ndeliver = 'every'\nmax_rate = 5")),
+        ["stream `a` delivers every event, so it has no rate"],
+    );
+    let paced = parse(&stream("topics = ['a.>']\nmax_rate = 0.5"))
+        .unwrap()
+        .config;
+    assert_eq!(paced.streams[0].mode().interval_ms, 2_000);
+}
+
+#[test]
+fn a_path_is_claimed_once_per_listener() {
+    check(
+        "[[endpoint]]\npath = \"/ws\"\n[[endpoint]]\npath = \"/ws\"\nlisten = \"localhost:8080\"\n",
+        r#"
+error: two endpoints claim `/ws` on 127.0.0.1:8080
+ --> tidings.toml:4:8
+  |
+2 | path = "/ws"
+  |        ----- the first
+3 | [[endpoint]]
+4 | path = "/ws"
+  |        ^^^^^ the second
+"#,
+    );
+    let apart =
+        "[[endpoint]]\npath = \"/ws\"\n[[endpoint]]\npath = \"/ws\"\nlisten = \"127.0.0.1:9000\"\n";
+    assert_eq!(titles(apart), Vec::<String>::new());
+}
+
+#[test]
+fn an_endpoint_of_the_same_path_overrides_the_built_in_one() {
+    for listen in ["", "listen = \"127.0.0.1:8080\""] {
+        let text = format!("[[endpoint]]\npath = \"/v1/ws\"\nheartbeat = \"5s\"\n{listen}");
+        let config = parse(&text).unwrap().config;
+        let [endpoint] = config.endpoints.as_slice() else {
+            panic!("one endpoint")
+        };
+        assert_eq!(endpoint.heartbeat, Timespan::from_secs(5));
+    }
+}

@@ -1,0 +1,148 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use engine::{ClientKey, Connect, Grants, Rendering};
+use protocol::{ClientId, Dialect, Request, Welcome};
+
+use crate::config::{Config, Endpoint as Configured, Rate, WebOrigin};
+use crate::node::Node;
+use crate::registry::Connected;
+
+/// A path that speaks one dialect, as the workers see it.
+pub(crate) struct Endpoint {
+    pub(crate) path: Arc<str>,
+    pub(crate) listen: SocketAddr,
+    pub(crate) dialect: Arc<dyn Dialect>,
+    /// How its events look over a WebSocket.
+    pub(crate) rendering: Rendering,
+    pub(crate) grants: Arc<Grants>,
+    pub(crate) origins: Vec<WebOrigin>,
+    pub(crate) heartbeat_ms: u32,
+    pub(crate) message_bytes_max: usize,
+    pub(crate) subscriptions_max: u32,
+    pub(crate) messages: Option<Rate>,
+    pub(crate) connections_per_address: Option<Rate>,
+    pub(crate) concurrent_per_address: Option<u32>,
+}
+
+/// Every WebSocket endpoint of the configuration.
+pub(crate) fn all(node: &Node) -> Vec<Endpoint> {
+    let config = node.config();
+    let endpoints = config.endpoints.iter();
+    endpoints.map(|configured| of(node, &config, configured, configured.path.as_str())).collect()
+}
+
+/// The endpoint of server-sent events: it follows what is set for `/v1/ws`.
+pub(crate) fn events(node: &Node) -> Endpoint {
+    let config = node.config();
+    let mut endpoints = config.endpoints.iter();
+    match endpoints.find(|endpoint| endpoint.path.as_str() == "/v1/ws") {
+        Some(configured) => of(node, &config, configured, "/v1/sse"),
+        None => Endpoint { path: "/v1/sse".into(), ..node.native_endpoint(node.anonymous()) },
+    }
+}
+
+fn of(node: &Node, config: &Config, configured: &Configured, path: &str) -> Endpoint {
+    let limits = &configured.limits;
+    Endpoint {
+        path: path.into(),
+        listen: config.listener_of(configured),
+        origins: configured.origins.clone(),
+        heartbeat_ms: u32::try_from(configured.heartbeat.as_ms()).unwrap_or(u32::MAX),
+        message_bytes_max: configured.message_bytes(&config.limits).as_len(),
+        subscriptions_max: configured.subscriptions(&config.limits),
+        messages: limits.messages,
+        connections_per_address: limits.connections_per_address,
+        concurrent_per_address: limits.concurrent_per_address,
+        ..node.native_endpoint(node.anonymous())
+    }
+}
+
+/// A client that arrived at an endpoint.
+pub(crate) struct Arrival {
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) transport: &'static str,
+    pub(crate) rendering: Rendering,
+    pub(crate) grants: Arc<Grants>,
+    /// What it asked for with its request.
+    pub(crate) requests: Vec<Request>,
+    /// Whether its transport has a first message.
+    pub(crate) is_welcomed: bool,
+}
+
+impl Arrival {
+    /// A client within the process, who may do everything.
+    pub(crate) fn local(endpoint: &Endpoint) -> Self {
+        Self {
+            address: None,
+            transport: "local",
+            rendering: endpoint.rendering,
+            grants: Node::local_grants(),
+            requests: Vec::new(),
+            is_welcomed: true,
+        }
+    }
+
+    /// A client over a WebSocket.
+    pub(crate) fn websocket(
+        endpoint: &Endpoint,
+        address: SocketAddr,
+        requests: Vec<Request>,
+    ) -> Self {
+        Self {
+            address: Some(address),
+            transport: "websocket",
+            rendering: endpoint.rendering,
+            grants: endpoint.grants.clone(),
+            requests,
+            is_welcomed: true,
+        }
+    }
+
+    /// What the engine and the registry need to know of it, and what it asked for.
+    pub(crate) fn into_connect(
+        self,
+        node: &Node,
+        endpoint: &Endpoint,
+    ) -> (Connect, Connected, Vec<Request>) {
+        let client = new_client_id();
+        let welcome = Welcome {
+            client,
+            session: String::new(),
+            node: node.name.clone(),
+            user: None,
+            heartbeat_ms: u64::from(endpoint.heartbeat_ms),
+            message_bytes_max: endpoint.message_bytes_max,
+            subscriptions_max: endpoint.subscriptions_max as usize,
+        };
+        let connect = Connect {
+            client,
+            user: None,
+            groups: Vec::new(),
+            grants: self.grants,
+            rendering: self.rendering,
+            conversation: endpoint.dialect.open(),
+            heartbeat_ms: endpoint.heartbeat_ms,
+            subscriptions_max: endpoint.subscriptions_max,
+            welcome: self.is_welcomed.then(|| Box::new(welcome)),
+        };
+        let about = Connected {
+            worker: 0,
+            key: ClientKey { place: 0, generation: 0 },
+            user: None,
+            device: None,
+            address: self.address,
+            endpoint: endpoint.path.clone(),
+            dialect: endpoint.dialect.name(),
+            transport: self.transport,
+            connected_at_ms: crate::clock::wall_ms(),
+        };
+        (connect, about, self.requests)
+    }
+}
+
+/// An id that begins with the time, so that a listing in the order of ids is one in the order of
+/// arrival (UUID version 7, RFC 9562).
+fn new_client_id() -> ClientId {
+    ClientId(uuid::Uuid::now_v7().as_u128())
+}

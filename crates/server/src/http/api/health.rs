@@ -1,0 +1,59 @@
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde_json::json;
+
+use crate::node::Node;
+use crate::probe::{Probe, probe};
+
+/// `GET /healthz`: the process lives.
+pub(super) async fn alive() -> Response {
+    super::json(br#"{"status":"ok"}"#.to_vec())
+}
+
+/// `GET /readyz`: an event has just gone through the broker, and every worker answers.
+pub(super) async fn ready(State(node): State<Arc<Node>>) -> Response {
+    let Probe { took, reasons } = probe(&node).await;
+    let body = json!({
+        "ready": reasons.is_empty(),
+        "reasons": reasons,
+        "probe_ms": took.as_secs_f64() * 1e3,
+    });
+    let answer = super::json(body.to_string().into_bytes());
+    if reasons.is_empty() { answer } else { (StatusCode::SERVICE_UNAVAILABLE, answer).into_response() }
+}
+
+/// `GET /v1/health`: levels and reasons.
+pub(super) async fn health(State(node): State<Arc<Node>>) -> Response {
+    let Probe { took, reasons } = probe(&node).await;
+    let probe_ms = took.as_secs_f64() * 1e3;
+    let level = if reasons.is_empty() { level_of(probe_ms) } else { "critical" };
+    let body = json!({
+        "status": if reasons.is_empty() { "ok" } else { "degraded" },
+        "level": level,
+        "reasons": reasons,
+        "probe_ms": probe_ms,
+        "node": &*node.name,
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_ms": crate::clock::wall_ms().saturating_sub(node.started_at_ms),
+        "connections": node.registry.len(),
+        "streams": node.table.specs().len(),
+        "workers": node.inboxes().len(),
+        "draining": node.is_draining(),
+        "stopped": node.is_stopped(),
+    });
+    super::json(body.to_string().into_bytes())
+}
+
+/// How long a probe takes, in words.
+fn level_of(probe_ms: f64) -> &'static str {
+    match probe_ms {
+        ms if ms < 20.0 => "excellent",
+        ms if ms < 50.0 => "good",
+        ms if ms < 100.0 => "fair",
+        ms if ms < 200.0 => "poor",
+        _ => "critical",
+    }
+}

@@ -1,0 +1,224 @@
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::{HeaderMap, header};
+use protocol::dialects::native::{push_appended, push_error_object};
+use protocol::{
+    Appended, Audience, ClientId, Draft, Error, ErrorCode, Payload, Topic, json::check_depth,
+};
+use serde_json::value::RawValue;
+use tokio::sync::oneshot;
+
+use super::{Result, json};
+use crate::node::Node;
+
+/// Most bytes of an idempotency id.
+const ID_BYTES_MAX: usize = 255;
+
+/// One event of `POST /v1/publish`.
+#[derive(serde::Deserialize)]
+struct Body<'a> {
+    #[serde(borrow)]
+    topic: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    user: Option<String>,
+    group: Option<String>,
+    client: Option<String>,
+    id: Option<String>,
+    #[serde(borrow)]
+    headers: Option<&'a RawValue>,
+}
+
+/// `POST /v1/publish`: one event, or an array of them.
+pub(super) async fn publish(State(node): State<Arc<Node>>, body: Bytes) -> Result<Response> {
+    let text = std::str::from_utf8(&body).map_err(|_| Error::bad_request("the body is not UTF-8"))?;
+    if text.trim_start().starts_with('[') {
+        return publish_array(&node, text).await;
+    }
+    let draft = draft_of(text)?;
+    let appended = append(&node, vec![draft]).await;
+    let mut out = Vec::new();
+    for result in appended {
+        push_appended(&result?, &mut out);
+    }
+    Ok(json(out))
+}
+
+async fn publish_array(node: &Node, text: &str) -> Result<Response> {
+    check_depth(text.as_bytes())?;
+    let items: Vec<&RawValue> = serde_json::from_str(text)
+        .map_err(|error| Error::bad_request(format!("the body is not JSON: {error}")))?;
+    let most = node.config().limits.publish_events as usize;
+    if items.len() > most {
+        let message = format!("an array may have {most} events");
+        return Err(Error::new(ErrorCode::TooLarge, message).into());
+    }
+    let drafts: Vec<_> = items.iter().map(|item| draft_of(item.get())).collect();
+    let (mut good, mut places) = (Vec::new(), Vec::new());
+    let mut results: Vec<Option<std::result::Result<Appended, Error>>> = Vec::new();
+    for (place, draft) in drafts.into_iter().enumerate() {
+        match draft {
+            Ok(draft) => {
+                good.push(draft);
+                places.push(place);
+                results.push(None);
+            }
+            Err(error) => results.push(Some(Err(error))),
+        }
+    }
+    for (place, result) in places.into_iter().zip(append(node, good).await) {
+        if let Some(slot) = results.get_mut(place) {
+            *slot = Some(result);
+        }
+    }
+    Ok(json(array_of(results)))
+}
+
+fn array_of(results: Vec<Option<std::result::Result<Appended, Error>>>) -> Vec<u8> {
+    let mut out = vec![b'['];
+    for (place, result) in results.into_iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        let unknown = || Err(Error::new(ErrorCode::Internal, "the broker did not answer"));
+        match result.unwrap_or_else(unknown) {
+            Ok(appended) => push_appended(&appended, &mut out),
+            Err(error) => push_error_object(&error, &mut out),
+        }
+    }
+    out.push(b']');
+    out
+}
+
+fn draft_of(text: &str) -> std::result::Result<Draft, Error> {
+    check_depth(text.as_bytes())?;
+    let body: Body<'_> = serde_json::from_str(text)
+        .map_err(|error| Error::bad_request(format!("an event is not as it should be: {error}")))?;
+    let data = body.data.ok_or_else(|| Error::bad_request("data is missing"))?;
+    let payload = Payload::Json(Bytes::copy_from_slice(data.get().as_bytes()));
+    let mut draft = Draft::new(Topic::parse(&body.topic)?, payload);
+    draft.audience = audience(body.user, body.group, body.client)?;
+    draft.id = body.id.map(id_of).transpose()?;
+    draft.headers = body.headers.map(headers_of).transpose()?;
+    Ok(draft)
+}
+
+fn audience(
+    user: Option<String>,
+    group: Option<String>,
+    client: Option<String>,
+) -> std::result::Result<Audience, Error> {
+    match (user, group, client) {
+        (None, None, None) => Ok(Audience::Everyone),
+        (Some(user), None, None) if !user.is_empty() => Ok(Audience::User(user.into())),
+        (None, Some(group), None) if !group.is_empty() => Ok(Audience::Group(group.into())),
+        (None, None, Some(client)) => Ok(Audience::Client(ClientId::parse(&client)?)),
+        _ => Err(Error::bad_request("at most one of user, group and client, and not empty")),
+    }
+}
+
+fn id_of(id: String) -> std::result::Result<Arc<str>, Error> {
+    if id.is_empty() || id.len() > ID_BYTES_MAX {
+        return Err(Error::bad_request(format!("id must have 1 to {ID_BYTES_MAX} bytes")));
+    }
+    Ok(id.into())
+}
+
+/// Headers are an object of strings; kept in one line, since binary frames have them in one.
+fn headers_of(headers: &RawValue) -> std::result::Result<Bytes, Error> {
+    type Strings = std::collections::BTreeMap<String, String>;
+    let strings: Strings = serde_json::from_str(headers.get())
+        .map_err(|_| Error::bad_request("headers must be an object of strings"))?;
+    let text = serde_json::to_vec(&strings);
+    Ok(text.map_err(|_| Error::bad_request("headers must be an object of strings"))?.into())
+}
+
+/// `POST /v1/publish/{topic}`: the body is the data.
+pub(super) async fn publish_raw(
+    State(node): State<Arc<Node>>,
+    Path(topic): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response> {
+    let text = |name: &str| -> Result<Option<String>> {
+        let value = headers.get(name).map(|value| value.to_str().map(str::to_owned));
+        let wrong = |_| Error::bad_request(format!("the header {name} is not visible ASCII"));
+        Ok(value.transpose().map_err(wrong)?)
+    };
+    let content_type = text(header::CONTENT_TYPE.as_str())?;
+    let mut draft = Draft::new(Topic::parse(&topic)?, payload_of(content_type, body)?);
+    draft.audience = audience(text("tidings-user")?, text("tidings-group")?, text("tidings-client")?)?;
+    draft.id = text("idempotency-key")?.map(id_of).transpose()?;
+    let mut out = Vec::new();
+    for result in append(&node, vec![draft]).await {
+        push_appended(&result?, &mut out);
+    }
+    Ok(json(out))
+}
+
+fn payload_of(
+    content_type: Option<String>,
+    body: Bytes,
+) -> std::result::Result<Payload, Error> {
+    let content_type = content_type.unwrap_or_else(|| "application/octet-stream".into());
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case("application/json") {
+        return Ok(Payload::Binary { content_type: content_type.into(), bytes: body });
+    }
+    check_depth(&body)?;
+    let data: &RawValue = serde_json::from_slice(&body)
+        .map_err(|error| Error::bad_request(format!("the body is not JSON: {error}")))?;
+    Ok(Payload::Json(Bytes::copy_from_slice(data.get().as_bytes())))
+}
+
+/// Appends drafts, each to its stream, and waits for the answers in the order of the drafts.
+pub(super) async fn append(
+    node: &Node,
+    drafts: Vec<Draft>,
+) -> Vec<std::result::Result<Appended, Error>> {
+    let mut results: Vec<Option<std::result::Result<Appended, Error>>> = Vec::new();
+    let mut by_stream: Vec<(engine::StreamIndex, Vec<usize>, Vec<Draft>)> = Vec::new();
+    for (place, draft) in drafts.into_iter().enumerate() {
+        match stream_of(node, &draft) {
+            Ok(stream) => {
+                results.push(None);
+                match by_stream.iter_mut().find(|(at, ..)| *at == stream) {
+                    Some((_, places, drafts)) => {
+                        places.push(place);
+                        drafts.push(draft);
+                    }
+                    None => by_stream.push((stream, vec![place], vec![draft])),
+                }
+            }
+            Err(error) => results.push(Some(Err(error))),
+        }
+    }
+    let mut waiting = Vec::new();
+    for (stream, places, drafts) in by_stream {
+        let (answer, answered) = oneshot::channel();
+        node.metrics.published(drafts.len() as u64);
+        node.broker.append(stream, drafts, Box::new(move |appended| drop(answer.send(appended))));
+        waiting.push((places, answered));
+    }
+    for (places, answered) in waiting {
+        for (place, result) in places.into_iter().zip(answered.await.unwrap_or_default()) {
+            if let Some(slot) = results.get_mut(place) {
+                *slot = Some(result);
+            }
+        }
+    }
+    let unknown = || Err(Error::new(ErrorCode::Internal, "the broker did not answer"));
+    results.into_iter().map(|result| result.unwrap_or_else(unknown)).collect()
+}
+
+fn stream_of(node: &Node, draft: &Draft) -> std::result::Result<engine::StreamIndex, Error> {
+    node.check_draft(draft)?;
+    if draft.topic.is_system() {
+        return Err(Error::new(ErrorCode::Forbidden, "topics that begin with `$` are the system's"));
+    }
+    let uncaptured = || Error::new(ErrorCode::InvalidTopic, "no stream captures this topic");
+    node.table.stream_of(&draft.topic).ok_or_else(uncaptured)
+}

@@ -1,0 +1,152 @@
+//! HTTP: upgrades, server-sent events, and the API of both listeners.
+
+/// What is refused before anything else is looked at.
+mod guard;
+/// From a request to a WebSocket.
+mod upgrade;
+/// From a request to server-sent events.
+mod events;
+/// What a query asks to be subscribed to.
+mod query;
+/// Errors as answers.
+mod error;
+/// The routes.
+mod api;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::{Request, Response};
+use http_body_util::Either;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tower_service::Service as _;
+
+pub(crate) use api::{admin_routes, public_routes};
+
+use crate::endpoint::Endpoint;
+use crate::listen::Side;
+use crate::transports::sse::Events;
+use crate::worker::Shared;
+
+/// Least buffer that hyper takes for a request's head.
+const HEAD_BYTES_MIN: usize = 8 << 10;
+/// Most headers of a request.
+const HEADERS_MAX: usize = 64;
+/// How long a connection of the admin side may rest between two requests.
+const ADMIN_REST: Duration = Duration::from_secs(75);
+
+/// The body of an answer: whole, or events for as long as they come.
+type Answer = Response<Either<Body, Events>>;
+
+/// What a worker answers requests with.
+pub(crate) struct Routes {
+    /// WebSocket endpoints.
+    pub(crate) endpoints: Vec<Rc<Endpoint>>,
+    /// The endpoint of server-sent events.
+    pub(crate) events: Rc<Endpoint>,
+    pub(crate) public: Router,
+    pub(crate) admin: Router,
+}
+
+/// What is known of a connection.
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    address: SocketAddr,
+    side: Side,
+}
+
+/// Serves a connection that was accepted.
+pub(crate) fn serve(shared: &Shared, socket: std::net::TcpStream, address: SocketAddr, side: Side) {
+    let (place, head_bytes, deadline) = {
+        let shell = shared.borrow();
+        let config = shell.node.config();
+        let head_bytes = config.server.handshake_bytes.as_len().max(HEAD_BYTES_MIN);
+        let deadline = Duration::from_millis(config.server.handshake_deadline.as_ms());
+        (shell.node.handshakes.place(), head_bytes, deadline)
+    };
+    // Without a place it is dropped, which a client takes for "try again".
+    let (Some(place), Ok(socket)) = (place, TcpStream::from_std(socket)) else { return };
+    let deadline = if side == Side::Admin { ADMIN_REST } else { deadline };
+    let (shared, place) = (shared.clone(), Rc::new(std::cell::Cell::new(Some(place))));
+    tokio::task::spawn_local(async move {
+        let service = service_fn(move |request| {
+            // The first request ends the handshake.
+            drop::<Option<OwnedSemaphorePermit>>(place.take());
+            answer(shared.clone(), request, Peer { address, side })
+        });
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(deadline)
+            .max_buf_size(head_bytes)
+            .max_headers(HEADERS_MAX)
+            .serve_connection(TokioIo::new(socket), service)
+            .with_upgrades()
+            .await;
+        if let Err(error) = served {
+            tracing::debug!(%error, %address, "an HTTP connection ended");
+        }
+    });
+}
+
+async fn answer(
+    shared: Shared,
+    request: Request<Incoming>,
+    peer: Peer,
+) -> Result<Answer, Infallible> {
+    let node = shared.borrow().node.clone();
+    if let Err(refused) = guard::check(&node, &request, peer) {
+        return Ok(whole(refused));
+    }
+    let routes = shared.borrow().routes.clone();
+    let answer = match peer.side {
+        Side::Admin => route(&routes.admin, request).await,
+        Side::Public(listen) => {
+            let path = request.uri().path();
+            let is_it = |endpoint: &&Rc<Endpoint>| {
+                *endpoint.path == *path && endpoint.listen == listen
+            };
+            if let Some(endpoint) = routes.endpoints.iter().find(is_it)
+                && upgrade::is_asked_for(&request)
+            {
+                whole(upgrade::answer(&shared, request, endpoint, peer))
+            } else if path == &*routes.events.path && request.method() == http::Method::GET {
+                return Ok(events::answer(&shared, &request, &routes.events, peer));
+            } else {
+                route(&routes.public, request).await
+            }
+        }
+    };
+    Ok(answer)
+}
+
+async fn route(router: &Router, request: Request<Incoming>) -> Answer {
+    match router.clone().call(request).await {
+        Ok(response) => whole(response),
+        Err(never) => match never {},
+    }
+}
+
+fn whole(response: Response<Body>) -> Answer {
+    response.map(Either::Left)
+}
+
+/// Builds what a worker answers with.
+pub(crate) fn routes(node: &Arc<crate::node::Node>) -> Routes {
+    let endpoints = crate::endpoint::all(node);
+    Routes {
+        endpoints: endpoints.into_iter().map(Rc::new).collect(),
+        events: Rc::new(crate::endpoint::events(node)),
+        public: public_routes(node),
+        admin: admin_routes(node),
+    }
+}

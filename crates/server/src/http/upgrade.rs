@@ -1,0 +1,134 @@
+use std::rc::Rc;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use protocol::{Error, ErrorCode};
+use tokio::net::TcpStream;
+use ::websocket::handshake;
+
+use super::Peer;
+use super::error::response;
+use super::guard::is_same_host;
+use crate::endpoint::{Arrival, Endpoint};
+use crate::node::Node;
+use crate::transports::stream::Stream;
+use crate::transports::websocket;
+use crate::worker::Shared;
+
+/// Whether the request asks for a WebSocket, rightly or not.
+pub(super) fn is_asked_for<B>(request: &Request<B>) -> bool {
+    handshake::asks_for_websocket(lines(request.headers()))
+}
+
+fn lines(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+    headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
+}
+
+/// Answers an upgrade; where it is granted, a session begins once the answer is out.
+pub(super) fn answer(
+    shared: &Shared,
+    mut request: Request<Incoming>,
+    endpoint: &Rc<Endpoint>,
+    peer: Peer,
+) -> Response<Body> {
+    let node = shared.borrow().node.clone();
+    let minor = u8::from(request.version() == http::Version::HTTP_11);
+    let method = request.method().as_str();
+    let upgrade = match handshake::Upgrade::http1(method, minor, lines(request.headers())) {
+        Ok(upgrade) => upgrade,
+        Err(error) => return refuse_handshake(&error),
+    };
+    if let Err(refused) = admit(&node, endpoint, request.headers(), peer) {
+        return refused;
+    }
+    let requests = match super::query::subscription(request.uri().query(), None) {
+        Ok(subscription) => subscription.into_iter().collect(),
+        Err(error) => return response(&error, None),
+    };
+    let offers_others = !upgrade.protocols().is_empty();
+    let protocol = upgrade.choose_protocol(endpoint.dialect.subprotocols());
+    if offers_others && protocol.is_none() && !endpoint.dialect.subprotocols().is_empty() {
+        let message = format!("subprotocols here: {}", endpoint.dialect.subprotocols().join(", "));
+        return response(&Error::bad_request(message), None);
+    }
+    let accepted = upgrade.accept(protocol, None);
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    for (name, value) in accepted.headers() {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            answer.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+    let arrival = Arrival::websocket(endpoint, peer.address, requests);
+    let (shared, endpoint) = (shared.clone(), endpoint.clone());
+    let upgraded = hyper::upgrade::on(&mut request);
+    // Boxed where it is awaited: what only the handshake needs is freed with it.
+    tokio::task::spawn_local(async move {
+        let Ok(upgraded) = upgraded.await else { return };
+        let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
+        let stream = Stream::Tcp(parts.io.into_inner());
+        websocket::start(&shared, stream, parts.read_buf, &endpoint, arrival);
+    });
+    answer
+}
+
+fn refuse_handshake(error: &handshake::UpgradeError) -> Response<Body> {
+    let told = Error::bad_request(error.to_string());
+    let status = StatusCode::from_u16(error.status()).ok();
+    let mut refused = response(&told, status);
+    for (name, value) in error.headers() {
+        refused.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    refused
+}
+
+/// Refuses whom the endpoint does not take: foreign pages, and those who are too many.
+#[expect(clippy::result_large_err, reason = "the answer is used at once")]
+pub(super) fn admit(
+    node: &Node,
+    endpoint: &Endpoint,
+    headers: &HeaderMap,
+    peer: Peer,
+) -> Result<(), Response<Body>> {
+    if !is_origin_allowed(endpoint, headers) {
+        let message = "pages of this origin may not connect here (setting `origins`)";
+        return Err(response(&Error::new(ErrorCode::Forbidden, message), None));
+    }
+    if node.is_draining() || node.is_stopped() {
+        let error = Error::new(ErrorCode::Draining, "the server takes no connections at the moment");
+        return Err(response(&error.retry_after(1_000), None));
+    }
+    let config = node.config();
+    if node.registry.len() >= config.limits.connections as usize {
+        let error = Error::new(ErrorCode::TooManyConnections, "the server is full");
+        return Err(response(&error.retry_after(5_000), Some(StatusCode::SERVICE_UNAVAILABLE)));
+    }
+    let ip = peer.address.ip();
+    let is_many = |most: u32| node.registry.count_of(ip) >= most;
+    if endpoint.concurrent_per_address.is_some_and(is_many) {
+        let message = "this address has as many connections as it may";
+        let error = Error::new(ErrorCode::TooManyConnections, message).retry_after(5_000);
+        return Err(response(&error, None));
+    }
+    if let Some(rate) = endpoint.connections_per_address {
+        let now_ms = node.clock.now().ms;
+        node.addresses.count(ip, &endpoint.path, rate, now_ms).map_err(|wait_ms| {
+            let message = "this address connects more often than it may";
+            response(&Error::new(ErrorCode::TooManyConnections, message).retry_after(wait_ms), None)
+        })?;
+    }
+    Ok(())
+}
+
+/// Browsers always name the page's origin; who names none is no browser.
+fn is_origin_allowed(endpoint: &Endpoint, headers: &HeaderMap) -> bool {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let Some(origin) = origins.next() else { return true };
+    let Ok(origin) = origin.to_str() else { return false };
+    origins.next().is_none()
+        && (is_same_host(origin, headers)
+            || endpoint.origins.iter().any(|allowed| matches!(allowed.as_str(), a if a == "*" || a == origin)))
+}

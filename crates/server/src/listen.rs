@@ -1,0 +1,110 @@
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::node::Node;
+use crate::worker::Input;
+
+/// Connections that the kernel may hold ready: a small queue overflows in a reconnect storm, and
+/// those that it dropped come back only a second later.
+const BACKLOG: i32 = 4096;
+/// How long accepting rests when the process or the system is out of descriptors.
+const EXHAUSTED_REST: Duration = Duration::from_millis(50);
+/// What a socket may hold unsent before it takes no more: little, so that what is urgent or newest
+/// still comes soon on a slow link.
+const UNSENT_BYTES: u32 = 64 << 10;
+/// How long the kernel keeps a connection whose peer acknowledges nothing, not even its probes.
+const SILENT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Which of the server's sides a listener serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Clients, at the endpoints of this address.
+    Public(SocketAddr),
+    /// Publishing and the admin API.
+    Admin,
+}
+
+/// Bounds the connections that have not finished their handshake.
+#[derive(Clone)]
+pub(crate) struct Handshakes {
+    places: Arc<Semaphore>,
+}
+
+impl Handshakes {
+    pub(crate) fn new(count_max: u32) -> Self {
+        Self { places: Arc::new(Semaphore::new(count_max as usize)) }
+    }
+
+    /// A place, or none while there are as many as may be.
+    pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        self.places.clone().try_acquire_owned().ok()
+    }
+}
+
+/// Opens a listener.
+///
+/// # Errors
+/// Where the address cannot be had.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Accepts connections and hands them to the workers in turn, for as long as it is polled.
+pub(crate) async fn accept(node: Arc<Node>, listener: TcpListener, side: Side) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "a listener cannot be watched"),
+    };
+    let mut worker = 0;
+    loop {
+        let accepted = listener.accept().await;
+        match accepted.and_then(|(socket, address)| Ok((socket.into_std()?, address))) {
+            Ok((socket, address)) => {
+                if let Err(error) = set_up(&socket) {
+                    tracing::debug!(%error, "a connection was gone at once");
+                    continue;
+                }
+                worker = (worker + 1) % node.inboxes().len().max(1);
+                if let Some(inbox) = node.inbox(worker) {
+                    inbox.push(Input::Accepted(socket, address, side));
+                }
+            }
+            Err(error) if is_of_the_connection(&error) => {}
+            Err(error) => {
+                // Out of descriptors, most likely: the connections wait in the backlog.
+                node.metrics.accept_failed();
+                tracing::warn!(%error, "connections cannot be accepted at the moment");
+                tokio::time::sleep(EXHAUSTED_REST).await;
+            }
+        }
+    }
+}
+
+fn set_up(socket: &std::net::TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let socket = SockRef::from(socket);
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
+    socket.set_tcp_user_timeout(Some(SILENT_TIMEOUT))?;
+    socket.set_keepalive(true)
+}
+
+/// Errors that tell of the one connection and not of the listener (accept(2)).
+fn is_of_the_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,211 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use engine::Counters;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use serde_json::{Map, Value};
+
+use crate::node::Node;
+
+/// What is counted beside the workers: never on the way of a delivery.
+#[derive(Default)]
+pub struct Metrics {
+    published: AtomicU64,
+    closed: AtomicU64,
+    connected_ms: AtomicU64,
+    accept_failures: AtomicU64,
+}
+
+impl Metrics {
+    pub(crate) fn published(&self, events: u64) {
+        self.published.fetch_add(events, Ordering::Relaxed);
+    }
+
+    pub(crate) fn closed(&self, connected_ms: u64) {
+        self.closed.fetch_add(1, Ordering::Relaxed);
+        self.connected_ms.fetch_add(connected_ms, Ordering::Relaxed);
+    }
+
+    pub(crate) fn accept_failed(&self) {
+        self.accept_failures.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Every figure at one moment.
+pub(crate) struct Figures {
+    workers: Counters,
+    connections: u64,
+    published: u64,
+    closed: u64,
+    connected_ms: u64,
+    accept_failures: u64,
+    uptime_ms: u64,
+    resident_bytes: u64,
+    kept_events: u64,
+    kept_bytes: u64,
+    lag_events: u64,
+    outbox_bytes: u64,
+    slow_clients: u64,
+}
+
+impl Figures {
+    /// Asks everyone for theirs.
+    pub(crate) async fn gather(node: &Node) -> Self {
+        let answers = node
+            .ask_all(|shell| {
+                let mut of_clients = (0, 0, 0);
+                let views = shell.engine.clients().filter_map(|key| shell.engine.view(key));
+                for view in views {
+                    of_clients.0 = view.lag_events.max(of_clients.0);
+                    of_clients.1 += view.outbox_bytes as u64;
+                    of_clients.2 += u64::from(view.outbox_bytes > 0);
+                }
+                (*shell.engine.counters(), of_clients)
+            })
+            .await;
+        let mut figures = Self::of_node(node);
+        for (counters, (lag_events, outbox_bytes, slow_clients)) in answers {
+            figures.add(&counters);
+            figures.lag_events = figures.lag_events.max(lag_events);
+            figures.outbox_bytes += outbox_bytes;
+            figures.slow_clients += slow_clients;
+        }
+        figures
+    }
+
+    fn of_node(node: &Node) -> Self {
+        let metrics = &node.metrics;
+        let states = node.table.indexes().filter_map(|at| node.broker.state(at));
+        let (mut kept_events, mut kept_bytes) = (0, 0);
+        for state in states {
+            kept_events += (state.last + 1).saturating_sub(state.first);
+            kept_bytes += state.bytes;
+        }
+        Self {
+            workers: Counters::default(),
+            connections: node.registry.len() as u64,
+            published: metrics.published.load(Ordering::Relaxed),
+            closed: metrics.closed.load(Ordering::Relaxed),
+            connected_ms: metrics.connected_ms.load(Ordering::Relaxed),
+            accept_failures: metrics.accept_failures.load(Ordering::Relaxed),
+            uptime_ms: crate::clock::wall_ms().saturating_sub(node.started_at_ms),
+            resident_bytes: resident_bytes(),
+            kept_events,
+            kept_bytes,
+            lag_events: 0,
+            outbox_bytes: 0,
+            slow_clients: 0,
+        }
+    }
+
+    fn add(&mut self, other: &Counters) {
+        let sum = &mut self.workers;
+        sum.deliveries += other.deliveries;
+        sum.bytes_out += other.bytes_out;
+        sum.bursts += other.bursts;
+        sum.events_read += other.events_read;
+        sum.renderings += other.renderings;
+        sum.commands += other.commands;
+        sum.gaps += other.gaps;
+        sum.stalls += other.stalls;
+        sum.pages += other.pages;
+        sum.errors += other.errors;
+    }
+}
+
+/// Resident memory of the process, in bytes; 0 where the system does not say (proc(5)).
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+/// Whether a figure only grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Counter,
+    Gauge,
+}
+
+/// A row of the one table of metrics.
+struct Row {
+    name: &'static str,
+    help: &'static str,
+    kind: Kind,
+    value: fn(&Figures) -> u64,
+}
+
+macro_rules! rows {
+    ($($kind:ident $name:literal $help:literal $value:expr;)*) => {
+        const ROWS: &[Row] = &[$(Row {
+            name: $name, help: $help, kind: Kind::$kind, value: $value,
+        },)*];
+    };
+}
+
+rows! {
+    Gauge "connections" "Clients that are connected" |f| f.connections;
+    Counter "connections_closed" "Clients that have left" |f| f.closed;
+    Counter "connected_milliseconds" "Time that clients who have left were connected" |f| f.connected_ms;
+    Counter "accept_failures" "Times that connections could not be accepted" |f| f.accept_failures;
+    Counter "events_published" "Events published over HTTP" |f| f.published;
+    Counter "events_read" "Events that workers read from streams, each worker counted" |f| f.workers.events_read;
+    Counter "bursts" "Bursts of events that workers read" |f| f.workers.bursts;
+    Counter "renderings" "Events that were made into bytes" |f| f.workers.renderings;
+    Counter "deliveries" "Events that were put into clients' writes" |f| f.workers.deliveries;
+    Counter "bytes_out" "Bytes that clients' connections took" |f| f.workers.bytes_out;
+    Counter "messages_in" "Commands of clients" |f| f.workers.commands;
+    Counter "errors" "Errors that clients were told" |f| f.workers.errors;
+    Counter "gaps" "Gaps that clients were told" |f| f.workers.gaps;
+    Counter "stalls" "Times that a client fell behind because its write was full" |f| f.workers.stalls;
+    Counter "pages_read" "Pages read from the broker" |f| f.workers.pages;
+    Gauge "slow_clients" "Clients with a write that is not taken yet" |f| f.slow_clients;
+    Gauge "outbox_bytes" "Bytes in clients' writes" |f| f.outbox_bytes;
+    Gauge "lag_events" "How far the client that is furthest behind is behind" |f| f.lag_events;
+    Gauge "kept_events" "Events that streams keep" |f| f.kept_events;
+    Gauge "kept_bytes" "Bytes of the events that streams keep" |f| f.kept_bytes;
+    Gauge "resident_bytes" "Resident memory of the process" |f| f.resident_bytes;
+    Gauge "uptime_milliseconds" "Time since the start" |f| f.uptime_ms;
+}
+
+/// The figures as a JSON object.
+pub(crate) fn push_json(figures: &Figures) -> Vec<u8> {
+    let values: Map<String, Value> =
+        ROWS.iter().map(|row| (row.name.to_owned(), (row.value)(figures).into())).collect();
+    Value::Object(values).to_string().into_bytes()
+}
+
+/// The figures in the OpenMetrics text format, with the prefix `tidings_`.
+pub(crate) fn push_prometheus(figures: &Figures) -> String {
+    let mut registry = Registry::with_prefix("tidings");
+    for row in ROWS {
+        let value = (row.value)(figures);
+        match row.kind {
+            Kind::Counter => registry.register(row.name, row.help, ConstCounter::new(value)),
+            Kind::Gauge => {
+                let value = i64::try_from(value).unwrap_or(i64::MAX);
+                registry.register(row.name, row.help, ConstGauge::new(value));
+            }
+        }
+    }
+    let mut text = String::new();
+    // Writing into a String cannot fail.
+    let _ = encode(&mut text, &registry);
+    text
+}
+
+/// The table of metrics for the documentation.
+pub fn reference_markdown() -> String {
+    let mut page = String::from("| metric | kind | meaning |\n| --- | --- | --- |\n");
+    for row in ROWS {
+        let (kind, total) = match row.kind {
+            Kind::Counter => ("counter", "_total"),
+            Kind::Gauge => ("gauge", ""),
+        };
+        page += &format!("| `tidings_{}{total}` | {kind} | {} |\n", row.name, row.help);
+    }
+    page
+}

@@ -1,0 +1,291 @@
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use engine::{Broker, Grants, StreamTable};
+use parking_lot::Mutex;
+use protocol::dialects::native::Native;
+use protocol::{ClientId, CloseReason, Dialect, Draft, Error, ErrorCode, Pattern};
+use tokio::sync::{Notify, oneshot};
+
+use crate::addresses::Addresses;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::endpoint::Endpoint;
+use crate::listen::Handshakes;
+use crate::metrics::Metrics;
+use crate::registry::{Connected, Registry};
+use crate::rendering::{Framing, Look};
+use crate::session_token::SealedIds;
+use crate::worker::{Inbox, Input, Shell};
+
+/// What all threads of a server share.
+pub struct Node {
+    /// Its name, told to clients.
+    pub name: Arc<str>,
+    /// Its clocks.
+    pub clock: Clock,
+    /// The streams.
+    pub table: Arc<StreamTable>,
+    /// Where events are kept.
+    pub broker: Arc<dyn Broker>,
+    /// Who is connected.
+    pub registry: Registry,
+    /// What it counts beside the workers.
+    pub metrics: Metrics,
+    /// When it started, in ms since 1970.
+    pub started_at_ms: u64,
+    /// Reads the configuration anew, for a reload.
+    pub(crate) reread: Box<dyn Fn() -> Result<Config, String> + Send + Sync>,
+    pub(crate) session_ids: SealedIds,
+    pub(crate) looks: Arc<[Look]>,
+    pub(crate) handshakes: Handshakes,
+    pub(crate) addresses: Addresses,
+    pub(crate) admin_token: Option<String>,
+    /// Where it listens in fact, once it does.
+    pub(crate) bound: OnceLock<Bound>,
+    config: ArcSwap<Config>,
+    inboxes: Vec<Arc<Inbox>>,
+    /// Clients within the process so far.
+    attached: AtomicUsize,
+    is_stopped: AtomicBool,
+    is_draining: AtomicBool,
+    /// Told when a drain begins.
+    pub(crate) drain: Notify,
+    /// Extra routes of the admin listener, such as those of the demo.
+    pub(crate) extra: Mutex<Option<axum::Router>>,
+}
+
+/// The addresses of the listeners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// For clients.
+    pub public: std::net::SocketAddr,
+    /// For publishing and the admin API.
+    pub admin: std::net::SocketAddr,
+}
+
+/// The place of the looks of the native dialect among all.
+pub(crate) const NATIVE_WEBSOCKET: u16 = 0;
+pub(crate) const NATIVE_EVENTS: u16 = 1;
+
+impl Node {
+    pub(crate) fn new(parts: crate::server::Parts) -> Result<Self, getrandom::Error> {
+        let mut key = [0; 64];
+        getrandom::fill(&mut key)?;
+        let workers = parts.config.server.worker_count();
+        let native: Arc<dyn Dialect> = Arc::new(Native);
+        let looks = [Framing::WebSocket, Framing::ServerSentEvents]
+            .map(|framing| Look { dialect: native.clone(), framing });
+        let admin_token =
+            parts.config.admin.token_env.as_ref().map(|token| token.reveal().to_owned());
+        Ok(Self {
+            name: node_name(),
+            clock: Clock::new(),
+            table: parts.table,
+            broker: parts.broker,
+            registry: Registry::default(),
+            metrics: Metrics::default(),
+            started_at_ms: crate::clock::wall_ms(),
+            reread: parts.reread,
+            session_ids: SealedIds::new(&key),
+            looks: looks.into(),
+            handshakes: Handshakes::new(parts.config.limits.handshakes),
+            addresses: Addresses::default(),
+            admin_token,
+            bound: OnceLock::new(),
+            config: ArcSwap::from_pointee(parts.config),
+            inboxes: (0..workers).map(|_| Arc::default()).collect(),
+            attached: AtomicUsize::new(0),
+            is_stopped: AtomicBool::new(false),
+            is_draining: AtomicBool::new(false),
+            drain: Notify::new(),
+            extra: Mutex::new(parts.extra),
+        })
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
+    pub(crate) fn set_config(&self, config: Config) {
+        self.config.store(Arc::new(config));
+    }
+
+    /// Whether publishing and delivery are stopped.
+    pub fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Relaxed)
+    }
+
+    /// Stops publishing and delivery, or lets them go on.
+    pub fn set_stopped(&self, is_stopped: bool) {
+        self.is_stopped.store(is_stopped, Ordering::Relaxed);
+        // Every stream may have something that was left.
+        for inbox in &self.inboxes {
+            for stream in self.table.indexes() {
+                inbox.push(Input::Stream(stream));
+            }
+        }
+    }
+
+    /// Whether clients are being sent away.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Begins a drain: the server ends when its clients have left or their time is over.
+    pub fn begin_drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+        self.drain.notify_one();
+    }
+
+    /// Hands the far end of a pipe to a worker: a client within the process, speaking the frames
+    /// of a WebSocket without its handshake.
+    pub fn attach(&self, pipe: tokio::io::DuplexStream) {
+        let at = self.attached.fetch_add(1, Ordering::Relaxed);
+        if let Some(inbox) = self.inboxes.get(at % self.inboxes.len().max(1)) {
+            inbox.push(Input::Attached(pipe));
+        }
+    }
+
+    pub(crate) fn inbox(&self, worker: usize) -> Option<Arc<Inbox>> {
+        self.inboxes.get(worker).cloned()
+    }
+
+    pub(crate) fn inboxes(&self) -> &[Arc<Inbox>] {
+        &self.inboxes
+    }
+
+    pub(crate) fn worker_limits(&self) -> engine::Limits {
+        let recent_bytes_max = self.config().limits.tail_bytes.as_len();
+        engine::Limits { recent_bytes_max, ..engine::Limits::default() }
+    }
+
+    /// Asks every worker something about its own state.
+    pub(crate) async fn ask_all<T: Send + 'static>(
+        &self,
+        ask: impl Fn(&mut Shell) -> T + Clone + Send + 'static,
+    ) -> Vec<T> {
+        let mut answers = Vec::new();
+        for worker in 0..self.inboxes.len() {
+            answers.push(self.ask(worker, ask.clone()));
+        }
+        let mut all = Vec::new();
+        for answer in answers {
+            all.extend(answer.answer().await);
+        }
+        all
+    }
+
+    /// Asks one worker something about its own state, at once: before the answer is awaited.
+    pub(crate) fn ask<T: Send + 'static, A>(&self, worker: usize, ask: A) -> Asked<T>
+    where
+        A: FnOnce(&mut Shell) -> T + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        if let Some(inbox) = self.inboxes.get(worker) {
+            inbox.push(Input::Do(Box::new(move |shell| drop(answer.send(ask(shell))))));
+        }
+        Asked(answered)
+    }
+
+    /// Closes a client, whichever worker has it.
+    pub fn close_client(&self, client: &Connected, reason: CloseReason, after_ms: Option<u64>) {
+        let key = client.key;
+        if let Some(inbox) = self.inboxes.get(client.worker) {
+            inbox.push(Input::Do(Box::new(move |shell| {
+                let now = shell.now();
+                shell.engine.close(now, key, reason, after_ms);
+            })));
+        }
+    }
+
+    /// Refuses what no stream should take.
+    ///
+    /// # Errors
+    /// `draining` while publishing is stopped, `too_large` beyond the bound on data.
+    pub fn check_draft(&self, draft: &Draft) -> Result<(), Error> {
+        if self.is_stopped() || self.is_draining() {
+            let message = "the server takes no events at the moment";
+            return Err(Error::new(ErrorCode::Draining, message).retry_after(1_000));
+        }
+        let bytes_max = self.config().limits.event_bytes.as_len();
+        if draft.payload.len() > bytes_max {
+            let message = format!("an event's data may have {bytes_max} bytes");
+            return Err(Error::new(ErrorCode::TooLarge, message));
+        }
+        Ok(())
+    }
+
+    /// What an endpoint's clients without a token may do.
+    pub(crate) fn anonymous(&self) -> Arc<Grants> {
+        let config = self.config();
+        let role = config.auth.roles.get("anonymous");
+        let grants = role.map(|role| Grants {
+            subscribe: role.subscribe.clone(),
+            publish: role.publish.clone(),
+        });
+        Arc::new(grants.unwrap_or_default())
+    }
+
+    /// What programs may do that embed the server: everything but the system's topics.
+    pub(crate) fn local_grants() -> Arc<Grants> {
+        let all: Vec<Pattern> = Pattern::parse(">").into_iter().collect();
+        Arc::new(Grants { subscribe: all.clone(), publish: all })
+    }
+
+    /// The endpoint of clients within the process.
+    pub(crate) fn local_endpoint(&self) -> Rc<Endpoint> {
+        Rc::new(self.native_endpoint(Self::local_grants()))
+    }
+
+    /// An endpoint of the native dialect with nothing configured.
+    pub(crate) fn native_endpoint(&self, grants: Arc<Grants>) -> Endpoint {
+        let config = self.config();
+        Endpoint {
+            path: "local".into(),
+            listen: config.listen.public,
+            dialect: Arc::new(Native),
+            rendering: engine::Rendering(NATIVE_WEBSOCKET),
+            grants,
+            origins: Vec::new(),
+            heartbeat_ms: 30_000,
+            message_bytes_max: config.limits.message_bytes.as_len(),
+            subscriptions_max: config.limits.subscriptions,
+            messages: None,
+            connections_per_address: None,
+            concurrent_per_address: None,
+        }
+    }
+
+    /// The client of that id.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub(crate) fn client(&self, id: &str) -> Result<(ClientId, Connected), Error> {
+        let id = ClientId::parse(id)?;
+        let client = self.registry.get(id).ok_or_else(|| {
+            Error::new(ErrorCode::NotFound, "no client of that id is connected")
+        })?;
+        Ok((id, client))
+    }
+}
+
+/// A question to a worker that is on its way.
+pub(crate) struct Asked<T>(oneshot::Receiver<T>);
+
+impl<T> Asked<T> {
+    /// The answer; `None` where the worker is gone.
+    pub(crate) async fn answer(self) -> Option<T> {
+        self.0.await.ok()
+    }
+}
+
+/// A name that tells nodes apart in what clients and logs show.
+fn node_name() -> Arc<str> {
+    let id = uuid::Uuid::now_v7().simple().to_string();
+    let tail = id.get(24..).unwrap_or_default();
+    format!("node-{tail}").into()
+}

@@ -1,0 +1,197 @@
+use std::sync::Arc;
+
+use engine::{Renderer, Rendering, Stream};
+use protocol::dialects::native;
+use protocol::{Conversation, Dialect, Event, FrameKind, Message, Position};
+use websocket::{Encoder, Frame, Opcode};
+
+/// What a frame's envelope takes besides topic and data; only a hint for the header's room.
+const ENVELOPE_BYTES: usize = 120;
+
+/// How an event of some endpoint looks: its dialect, in the frames of a transport.
+#[derive(Clone)]
+pub(crate) struct Look {
+    /// How it is spelled.
+    pub(crate) dialect: Arc<dyn Dialect>,
+    /// What carries it.
+    pub(crate) framing: Framing,
+}
+
+/// The frames of a transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// RFC 6455.
+    WebSocket,
+    /// Server-sent events, as the HTML standard has them.
+    ServerSentEvents,
+}
+
+/// Makes bytes of events, by the looks of this node; a [`Rendering`] is a place among them.
+pub(crate) struct Looks {
+    looks: Arc<[Look]>,
+    scratch: Vec<u8>,
+}
+
+impl Looks {
+    /// Renders by these looks.
+    pub(crate) fn new(looks: Arc<[Look]>) -> Self {
+        Self { looks, scratch: Vec::new() }
+    }
+
+    fn look(&self, rendering: Rendering) -> Option<&Look> {
+        self.looks.get(usize::from(rendering.0))
+    }
+}
+
+impl Renderer for Looks {
+    fn event(
+        &mut self,
+        rendering: Rendering,
+        stream: &Stream<'_>,
+        event: &Event,
+        out: &mut Vec<u8>,
+    ) {
+        let Some(look) = self.looks.get(usize::from(rendering.0)) else { return };
+        match look.framing {
+            Framing::WebSocket => {
+                let hint = event.draft.payload.len() + event.topic().as_str().len();
+                let open = Encoder::server().begin(out, hint + ENVELOPE_BYTES);
+                let kind = look.dialect.event(stream.name, event, out);
+                open.finish(out, Frame::whole(opcode(kind)));
+            }
+            Framing::ServerSentEvents => {
+                self.scratch.clear();
+                native::push_event_object(stream.name, event, false, &mut self.scratch);
+                push_data(&self.scratch, out);
+            }
+        }
+    }
+
+    fn batch_item(
+        &mut self,
+        rendering: Rendering,
+        stream: &Stream<'_>,
+        event: &Event,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let Some(look) = self.looks.get(usize::from(rendering.0)) else { return true };
+        if look.framing == Framing::WebSocket && look.dialect.batch_start().is_some() {
+            let start = out.len();
+            out.push(b',');
+            if look.dialect.event(stream.name, event, out) == FrameKind::Text {
+                return true;
+            }
+            out.truncate(start);
+        }
+        self.event(rendering, stream, event, out);
+        false
+    }
+
+    fn batch_start(&mut self, rendering: Rendering, items_bytes: usize, out: &mut Vec<u8>) {
+        let Some(look) = self.look(rendering) else { return };
+        let (start, end) = (look.dialect.batch_start().unwrap_or(""), look.dialect.batch_end());
+        // The length is known, so the header can be written before the payload.
+        let bytes = start.len() + items_bytes + end.len();
+        Encoder::server().header(out, Frame::whole(Opcode::Text), bytes);
+        out.extend_from_slice(start.as_bytes());
+    }
+
+    fn batch_end(&mut self, rendering: Rendering, out: &mut Vec<u8>) {
+        if let Some(look) = self.look(rendering) {
+            out.extend_from_slice(look.dialect.batch_end().as_bytes());
+        }
+    }
+
+    fn message(
+        &mut self,
+        rendering: Rendering,
+        conversation: &mut dyn Conversation,
+        message: &Message,
+        out: &mut Vec<u8>,
+    ) {
+        let Some(look) = self.looks.get(usize::from(rendering.0)) else { return };
+        match look.framing {
+            Framing::WebSocket => {
+                let open = Encoder::server().begin(out, ENVELOPE_BYTES);
+                match conversation.encode(message, out) {
+                    Some(kind) => drop(open.finish(out, Frame::whole(opcode(kind)))),
+                    None => open.cancel(out),
+                }
+            }
+            Framing::ServerSentEvents => {
+                self.scratch.clear();
+                if conversation.encode(message, &mut self.scratch).is_some() {
+                    push_message(message, &self.scratch, out);
+                }
+            }
+        }
+    }
+
+    fn names_positions(&self, rendering: Rendering) -> bool {
+        self.look(rendering).is_some_and(|look| look.framing == Framing::ServerSentEvents)
+    }
+
+    fn positions(&mut self, _rendering: Rendering, positions: &[Position], out: &mut Vec<u8>) {
+        push_id(positions, out);
+    }
+}
+
+fn opcode(kind: FrameKind) -> Opcode {
+    match kind {
+        FrameKind::Text => Opcode::Text,
+        FrameKind::Binary => Opcode::Binary,
+    }
+}
+
+/// Appends `id:` with all positions, from which `Last-Event-ID` resumes.
+fn push_id(positions: &[Position], out: &mut Vec<u8>) {
+    if positions.is_empty() {
+        return;
+    }
+    let ids: Vec<String> = positions.iter().map(Position::to_string).collect();
+    out.extend_from_slice(b"id: ");
+    out.extend_from_slice(ids.join(",").as_bytes());
+    out.push(b'\n');
+}
+
+/// Appends a message of the native protocol as an event named by its verb, with the verb's body.
+fn push_message(message: &Message, encoded: &[u8], out: &mut Vec<u8>) {
+    let (verb, positions): (&str, Vec<Position>) = match message {
+        Message::Gap(_) => ("gap", Vec::new()),
+        Message::Mark(positions) => ("mark", positions.clone()),
+        Message::Replay { .. } => ("replay", Vec::new()),
+        Message::Closing { reconnect_after_ms, .. } => {
+            if let Some(ms) = reconnect_after_ms {
+                out.extend_from_slice(format!("retry: {ms}\n").as_bytes());
+            }
+            ("closing", Vec::new())
+        }
+        Message::Error(_) | Message::Reply { result: Err(_), .. } => ("error", Vec::new()),
+        Message::Reply { result: Ok(answer), .. } => ("ok", crate::transports::sse::told(answer)),
+        Message::Welcome(_) => return,
+    };
+    push_id(&positions, out);
+    let prefix = out.len();
+    out.extend_from_slice(format!("event: {verb}\n").as_bytes());
+    match body_of(encoded, verb) {
+        Some(body) => push_data(body, out),
+        None => out.truncate(prefix),
+    }
+}
+
+/// The body of `verb` in an object that has it last: `{"gap":{…}}`, `{"id":1,"ok":{…}}`.
+fn body_of<'a>(encoded: &'a [u8], verb: &str) -> Option<&'a [u8]> {
+    let key = format!("\"{verb}\":");
+    let start = encoded.windows(key.len()).position(|window| window == key.as_bytes())?;
+    encoded.get(start + key.len()..encoded.len().checked_sub(1)?)
+}
+
+/// Appends data, each of its lines as a `data:` field, and the empty line that ends the event.
+fn push_data(data: &[u8], out: &mut Vec<u8>) {
+    for line in data.split(|byte| matches!(byte, b'\n' | b'\r')) {
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(line);
+        out.push(b'\n');
+    }
+    out.push(b'\n');
+}

@@ -1,0 +1,98 @@
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use engine::ClientKey;
+use http_body::{Body, Frame};
+use protocol::{Answer, Position};
+
+use crate::endpoint::{Arrival, Endpoint};
+use crate::worker::{Peer as AnyPeer, Shared};
+
+/// A client of server-sent events: its connection asks for bytes when it can take them.
+#[derive(Default)]
+pub(crate) struct Peer {
+    waker: RefCell<Option<Waker>>,
+    is_closing: Cell<bool>,
+}
+
+impl Peer {
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// End when everything is written.
+    pub(crate) fn close(&self) {
+        self.is_closing.set(true);
+        self.wake();
+    }
+}
+
+/// Begins a session; its events are the body of the answer.
+pub(crate) fn start(shared: &Shared, endpoint: &Rc<Endpoint>, arrival: Arrival) -> Events {
+    let peer = Rc::new(Peer::default());
+    let mut shell = shared.borrow_mut();
+    let (connect, about, requests) = arrival.into_connect(&shell.node, endpoint);
+    let key = shell.connect(connect, about, AnyPeer::ServerSentEvents(peer.clone()));
+    let now = shell.now();
+    for request in requests {
+        shell.engine.handle_command(now, key, request);
+    }
+    shell.flush();
+    Events { shared: shared.clone(), key, peer }
+}
+
+/// The body of an answer with server-sent events.
+pub(crate) struct Events {
+    shared: Shared,
+    key: ClientKey,
+    peer: Rc<Peer>,
+}
+
+impl Body for Events {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let mut shell = self.shared.borrow_mut();
+        let mut slices = [IoSlice::new(&[]); 64];
+        let count = shell.engine.gather(self.key, &mut slices);
+        let bytes: Vec<u8> =
+            slices.iter().take(count).flat_map(|slice| slice.iter()).copied().collect();
+        if bytes.is_empty() {
+            *self.peer.waker.borrow_mut() = Some(cx.waker().clone());
+            return if self.peer.is_closing.get() { Poll::Ready(None) } else { Poll::Pending };
+        }
+        shell.engine.sent(self.key, bytes.len());
+        shell.flush();
+        Poll::Ready(Some(Ok(Frame::data(bytes.into()))))
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        // The connection ended, or the client went away.
+        if let Ok(mut shell) = self.shared.try_borrow_mut() {
+            shell.disconnect(self.key);
+        }
+    }
+}
+
+/// The positions that an answer tells, from which the client could resume.
+pub(crate) fn told(answer: &Answer) -> Vec<Position> {
+    let subscriptions = match answer {
+        Answer::Hello { subscriptions, .. } => subscriptions.as_slice(),
+        Answer::Subscribed(subscribed) => std::slice::from_ref(subscribed),
+        _ => &[],
+    };
+    subscriptions.iter().flat_map(|subscribed| subscribed.positions.clone()).collect()
+}

@@ -1,0 +1,102 @@
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::net::TcpStream;
+
+/// A byte stream that is written to as soon as there is something, without waking a task for it.
+pub(crate) enum Stream {
+    /// A socket.
+    Tcp(TcpStream),
+    /// A pipe within the process, and who is woken when it can take more.
+    Pipe(RefCell<DuplexStream>, RefCell<Option<Waker>>),
+}
+
+impl Stream {
+    pub(crate) fn pipe(pipe: DuplexStream) -> Self {
+        Self::Pipe(RefCell::new(pipe), RefCell::new(None))
+    }
+
+    /// Writes as much as it takes at once.
+    ///
+    /// # Errors
+    /// `WouldBlock` where it takes nothing; then [`Stream::poll_room`] tells when it does.
+    pub(crate) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => match slices {
+                // One slice is the common case, and a plain write is a little cheaper.
+                [only] => socket.try_write(only),
+                _ => socket.try_write_vectored(slices),
+            },
+            Self::Pipe(pipe, waker) => {
+                let waker = waker.borrow().clone().unwrap_or_else(|| Waker::noop().clone());
+                let mut cx = Context::from_waker(&waker);
+                let mut written = 0;
+                for slice in slices {
+                    match Pin::new(&mut *pipe.borrow_mut()).poll_write(&mut cx, slice) {
+                        Poll::Ready(Ok(count)) if count == slice.len() => written += count,
+                        Poll::Ready(Ok(count)) => return Ok(written + count),
+                        Poll::Ready(Err(error)) => return Err(error),
+                        Poll::Pending if written > 0 => return Ok(written),
+                        Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
+                    }
+                }
+                Ok(written)
+            }
+        }
+    }
+
+    /// Waits until it may take more.
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(socket) => socket.poll_write_ready(cx),
+            // The next write says whether there is room, and registers who is woken.
+            Self::Pipe(..) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Reads what there is; 0 is the end.
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(socket) => loop {
+                match socket.poll_read_ready(cx) {
+                    Poll::Ready(Ok(())) => match socket.try_read(buffer) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        result => return Poll::Ready(result),
+                    },
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => return Poll::Pending,
+                }
+            },
+            Self::Pipe(pipe, waker) => {
+                *waker.borrow_mut() = Some(cx.waker().clone());
+                let mut buffer = ReadBuf::new(buffer);
+                match Pin::new(&mut *pipe.borrow_mut()).poll_read(cx, &mut buffer) {
+                    Poll::Ready(Ok(())) => Poll::Ready(Ok(buffer.filled().len())),
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                    Poll::Pending => Poll::Pending,
+                }
+            }
+        }
+    }
+
+    /// Says that nothing more will be written.
+    pub(crate) fn shut_down(&self) {
+        match self {
+            // An error means that the peer is gone already.
+            Self::Tcp(socket) => {
+                let _ = socket2::SockRef::from(socket).shutdown(std::net::Shutdown::Write);
+            }
+            Self::Pipe(pipe, _) => {
+                let mut cx = Context::from_waker(Waker::noop());
+                let _ = Pin::new(&mut *pipe.borrow_mut()).poll_shutdown(&mut cx);
+            }
+        }
+    }
+}

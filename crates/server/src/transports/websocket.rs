@@ -1,0 +1,376 @@
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use engine::ClientKey;
+use protocol::{CloseReason, Error, ErrorCode, Frame};
+use tokio::io::DuplexStream;
+use websocket::{CloseCode, DecodeError, Decoder, Encoder, Limits, Message, Role};
+
+use super::stream::Stream;
+use crate::endpoint::{Arrival, Endpoint};
+use crate::rate::Bucket;
+use crate::worker::{Peer as AnyPeer, Shared, Shell};
+
+/// How long a client may take to close its side after we closed ours.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
+/// Reads of one client before others have their turn.
+const READS_MAX: usize = 8;
+
+/// A WebSocket client's connection.
+pub(crate) struct Peer {
+    stream: Stream,
+    /// The client's task.
+    waker: RefCell<Option<Waker>>,
+    /// Since when the stream takes nothing, in ms of the worker's clock.
+    blocked_since_ms: Cell<Option<u64>>,
+    has_failed: Cell<bool>,
+    is_closing: Cell<bool>,
+    /// Something came since the last heartbeat.
+    is_heard: Cell<bool>,
+    /// When a ping went out that nothing has answered, in ms of the worker's clock.
+    pinged_at_ms: Cell<Option<u64>>,
+    /// How long the answer to the last ping took; `u32::MAX` before the first.
+    latency_ms: Cell<u32>,
+    bytes_in: Cell<u64>,
+}
+
+/// What a heartbeat finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heartbeat {
+    /// It lives: ask again.
+    Ping,
+    /// It takes nothing, so it cannot have been asked; its TCP still answers.
+    Slow,
+    /// It was asked and answered nothing.
+    Dead,
+}
+
+impl Peer {
+    fn new(stream: Stream) -> Self {
+        Self {
+            stream,
+            waker: RefCell::new(None),
+            blocked_since_ms: Cell::new(None),
+            has_failed: Cell::new(false),
+            is_closing: Cell::new(false),
+            is_heard: Cell::new(true),
+            pinged_at_ms: Cell::new(None),
+            latency_ms: Cell::new(u32::MAX),
+            bytes_in: Cell::new(0),
+        }
+    }
+
+    /// Bytes that the client sent.
+    pub(crate) fn bytes_in(&self) -> u64 {
+        self.bytes_in.get()
+    }
+
+    /// How long the answer to the last ping took, in ms.
+    pub(crate) fn latency_ms(&self) -> Option<u64> {
+        let ms = self.latency_ms.get();
+        (ms != u32::MAX).then_some(u64::from(ms))
+    }
+
+    /// Whether it takes nothing at the moment.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.blocked_since_ms.get().is_some()
+    }
+
+    fn answered(&self, now_ms: u64) {
+        if let Some(at_ms) = self.pinged_at_ms.take() {
+            let ms = u32::try_from(now_ms.saturating_sub(at_ms)).unwrap_or(u32::MAX - 1);
+            self.latency_ms.set(ms);
+        }
+    }
+
+    pub(crate) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.stream.try_write(slices)
+    }
+
+    /// The stream takes nothing: its task waits until it does.
+    pub(crate) fn wait_for_room(&self, now_ms: u64) {
+        if self.blocked_since_ms.get().is_none() {
+            self.blocked_since_ms.set(Some(now_ms));
+        }
+        self.wake();
+    }
+
+    /// The stream is broken.
+    pub(crate) fn fail(&self) {
+        self.has_failed.set(true);
+        self.wake();
+    }
+
+    /// Close as soon as everything is written.
+    pub(crate) fn close(&self) {
+        self.is_closing.set(true);
+        self.wake();
+    }
+
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// What waits for the last byte to be written should look again.
+    pub(crate) fn wake_if_closing(&self) {
+        if self.is_closing.get() {
+            self.wake();
+        }
+    }
+
+    pub(crate) fn heartbeat(&self, now_ms: u64, slow_timeout_ms: u64) -> Heartbeat {
+        if let Some(since_ms) = self.blocked_since_ms.get() {
+            // The kernel ends connections whose peer does not even answer its probes.
+            if now_ms.saturating_sub(since_ms) >= slow_timeout_ms {
+                self.fail();
+            }
+            return Heartbeat::Slow;
+        }
+        if !self.is_heard.replace(false) && self.pinged_at_ms.get().is_some() {
+            return Heartbeat::Dead;
+        }
+        self.pinged_at_ms.set(Some(now_ms));
+        Heartbeat::Ping
+    }
+}
+
+/// Appends the ping of a heartbeat.
+pub(crate) fn push_ping(out: &mut Vec<u8>) {
+    Encoder::server().ping(out, b"");
+}
+
+/// Appends the close frame of a reason.
+pub(crate) fn push_close(reason: CloseReason, out: &mut Vec<u8>) {
+    let code = CloseCode::new(reason.code()).unwrap_or(CloseCode::INTERNAL_ERROR);
+    Encoder::server().close(out, code, reason.text());
+}
+
+/// A client within the process: it speaks the frames of a WebSocket over a pipe, and is spared the
+/// handshake.
+pub(crate) fn attach(shared: &Shared, pipe: DuplexStream) {
+    let endpoint = shared.borrow().node.local_endpoint();
+    let arrival = Arrival::local(&endpoint);
+    start(shared, Stream::pipe(pipe), Bytes::new(), &endpoint, arrival);
+}
+
+/// Begins a session over a stream; `leftover` was read behind the handshake.
+pub(crate) fn start(
+    shared: &Shared,
+    stream: Stream,
+    leftover: Bytes,
+    endpoint: &Rc<Endpoint>,
+    arrival: Arrival,
+) {
+    let peer = Rc::new(Peer::new(stream));
+    let limits = Limits::message(endpoint.message_bytes_max);
+    let (key, requests) = {
+        let mut shell = shared.borrow_mut();
+        let (connect, about, requests) = arrival.into_connect(&shell.node, endpoint);
+        (shell.connect(connect, about, AnyPeer::WebSocket(peer.clone())), requests)
+    };
+    let connection = Connection {
+        shared: shared.clone(),
+        key,
+        peer,
+        decoder: Decoder::new(Role::Server, limits, false),
+        bucket: endpoint.messages.map(|rate| Box::new(Bucket::new(rate))),
+    };
+    tokio::task::spawn_local(connection.run(leftover, requests));
+}
+
+/// The task of one client. Everything that it holds while the client is idle is here.
+struct Connection {
+    shared: Shared,
+    key: ClientKey,
+    peer: Rc<Peer>,
+    decoder: Decoder,
+    bucket: Option<Box<Bucket>>,
+}
+
+impl Connection {
+    async fn run(mut self, leftover: Bytes, requests: Vec<protocol::Request>) {
+        {
+            let mut shell = self.shared.borrow_mut();
+            let now = shell.now();
+            for request in requests {
+                shell.engine.handle_command(now, self.key, request);
+            }
+        }
+        if !leftover.is_empty() {
+            // Behind the handshake there can only be a little.
+            let mut first = leftover.to_vec();
+            self.take_in(&mut first);
+        }
+        drop(leftover);
+        self.shared.borrow_mut().flush();
+        poll_fn(|cx| self.poll(cx)).await;
+        if self.peer.is_closing.get() && !self.peer.has_failed.get() {
+            // Boxed: what only the end needs takes no room while the client lives.
+            Box::pin(self.end()).await;
+        }
+        self.shared.borrow_mut().disconnect(self.key);
+    }
+
+    async fn end(&mut self) {
+        self.peer.stream.shut_down();
+        let rest = poll_fn(|cx| self.poll_end(cx));
+        // Whether it closed its side or not: it had its time.
+        let _ = tokio::time::timeout(CLOSE_DEADLINE, rest).await;
+    }
+
+    /// Serves the client until its connection is to be ended.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.keep_waker(cx);
+        if self.poll_write(cx).is_ready() || self.is_over() {
+            return Poll::Ready(());
+        }
+        for _ in 0..READS_MAX {
+            if self.peer.is_closing.get() {
+                return if self.is_over() { Poll::Ready(()) } else { Poll::Pending };
+            }
+            let shared = self.shared.clone();
+            let mut shell = shared.borrow_mut();
+            if !shell.engine.is_accepting(self.key) {
+                shell.leave_unread(self.key);
+                return Poll::Pending;
+            }
+            let mut scratch = std::mem::take(&mut shell.scratch);
+            drop(shell);
+            let read = self.peer.stream.poll_read(cx, &mut scratch);
+            if let Poll::Ready(Ok(count)) = read {
+                self.take_in(scratch.get_mut(..count).unwrap_or_default());
+            }
+            let mut shell = shared.borrow_mut();
+            shell.scratch = scratch;
+            match read {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(count)) if count > 0 => shell.flush(),
+                Poll::Ready(_) => {
+                    self.peer.has_failed.set(true);
+                    return Poll::Ready(());
+                }
+            }
+            drop(shell);
+            if self.is_over() {
+                return Poll::Ready(());
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn keep_waker(&self, cx: &Context<'_>) {
+        let mut waker = self.peer.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    /// Goes on writing once the stream takes more; ready where it is broken.
+    fn poll_write(&self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.peer.blocked_since_ms.get().is_some() && !self.peer.has_failed.get() {
+            match self.peer.stream.poll_room(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(())) => {
+                    let since_ms = self.peer.blocked_since_ms.take();
+                    let mut shell = self.shared.borrow_mut();
+                    let now = shell.now();
+                    let before = shell.engine.pending_bytes(self.key);
+                    shell.engine.handle_writable(now, self.key);
+                    shell.flush();
+                    if self.peer.blocked_since_ms.get().is_some()
+                        && shell.engine.pending_bytes(self.key) >= before
+                    {
+                        // Nothing went out after all; a pipe has registered who is woken.
+                        self.peer.blocked_since_ms.set(since_ms);
+                        if matches!(self.peer.stream, Stream::Pipe(..)) {
+                            return Poll::Pending;
+                        }
+                    }
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    fn is_over(&self) -> bool {
+        self.peer.has_failed.get()
+            || (self.peer.is_closing.get()
+                && !self.shared.borrow().engine.has_pending(self.key))
+    }
+
+    /// Reads and forgets, until the client has closed its side too.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut forgotten = [0; 512];
+        loop {
+            match self.peer.stream.poll_read(cx, &mut forgotten) {
+                Poll::Ready(Ok(count)) if count > 0 => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Bytes came from the client.
+    fn take_in(&mut self, bytes: &mut [u8]) {
+        self.peer.is_heard.set(true);
+        self.peer.bytes_in.set(self.peer.bytes_in.get() + bytes.len() as u64);
+        let mut shell = self.shared.borrow_mut();
+        let mut inflater = std::mem::take(&mut shell.inflater);
+        let mut input = bytes;
+        loop {
+            match self.decoder.decode(&mut input, &mut inflater) {
+                Ok(Some(message)) => handle(&mut shell, self.key, &mut self.bucket, &self.peer, message),
+                Ok(None) => break,
+                Err(error) => {
+                    refuse(&mut shell, self.key, &self.peer, error);
+                    break;
+                }
+            }
+        }
+        shell.inflater = inflater;
+    }
+}
+
+fn handle(
+    shell: &mut Shell,
+    key: ClientKey,
+    bucket: &mut Option<Box<Bucket>>,
+    peer: &Peer,
+    message: Message<'_>,
+) {
+    let now = shell.now();
+    let frame = match &message {
+        Message::Text(text) => Frame::Text(text),
+        Message::Binary(bytes) => Frame::Binary(bytes),
+        Message::Ping(bytes) => {
+            return shell.engine.append(key, |out| Encoder::server().pong(out, bytes));
+        }
+        Message::Pong(_) => return peer.answered(now.ms),
+        Message::Close(close) => {
+            shell.engine.append(key, |out| Encoder::server().close_reply(out, close.as_ref()));
+            return peer.close();
+        }
+    };
+    let refusal = bucket.as_mut().and_then(|bucket| bucket.take(now.ms).err()).map(|wait_ms| {
+        let message = "the client sends more messages than it may";
+        Error::new(ErrorCode::RateLimited, message).retry_after(wait_ms)
+    });
+    shell.engine.handle_frame(now, key, frame, refusal);
+}
+
+/// The client broke the protocol or sent too much: it is told so and closed.
+fn refuse(shell: &mut Shell, key: ClientKey, peer: &Peer, error: DecodeError) {
+    tracing::debug!(%error, "a client broke the protocol");
+    let reason = error.to_string();
+    shell.engine.append(key, |out| Encoder::server().close(out, error.close_code(), &reason));
+    peer.close();
+}

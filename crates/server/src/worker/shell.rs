@@ -1,0 +1,330 @@
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use engine::{ClientKey, Connect, Now, Request, StreamIndex, Worker};
+use protocol::{ClientId, CloseReason};
+use websocket::Inflater;
+
+use super::inbox::{Input, WakeInbox};
+use crate::http::Routes;
+use crate::node::Node;
+use crate::registry::Connected;
+use crate::rendering::Looks;
+use crate::transports::{sse, websocket as ws};
+
+/// Slices of one write; more go into the next.
+const SLICES_MAX: usize = 64;
+/// The worker's buffer for reading.
+const SCRATCH_BYTES: usize = 64 << 10;
+
+/// A worker's state: the engine, and what it reads from and writes to.
+pub(crate) struct Shell {
+    pub(crate) node: Arc<Node>,
+    pub(crate) place: usize,
+    pub(crate) engine: Worker,
+    pub(crate) routes: Rc<Routes>,
+    /// By the client's place in the engine.
+    clients: Vec<Option<Client>>,
+    /// One buffer for all clients: an idle client holds none.
+    pub(crate) scratch: Vec<u8>,
+    pub(crate) inflater: Inflater,
+    /// Streams of which more is there than one burst.
+    behind: Vec<StreamIndex>,
+    /// Clients that are not read until the engine takes commands from them again.
+    unread: Vec<ClientKey>,
+}
+
+/// A client's connection.
+pub(crate) struct Client {
+    key: ClientKey,
+    pub(crate) id: ClientId,
+    pub(crate) connected: Connected,
+    pub(crate) peer: Peer,
+}
+
+/// What carries a client's bytes.
+#[derive(Clone)]
+pub(crate) enum Peer {
+    /// Written to as soon as there is something.
+    WebSocket(Rc<ws::Peer>),
+    /// Takes what there is when its connection can take it.
+    ServerSentEvents(Rc<sse::Peer>),
+}
+
+impl Shell {
+    pub(super) fn new(node: Arc<Node>, place: usize) -> Self {
+        let wake = Arc::new(WakeInbox(node.inbox(place).unwrap_or_default()));
+        let engine = Worker::new(
+            place as u64,
+            node.table.clone(),
+            node.broker.as_ref(),
+            wake,
+            Box::new(Looks::new(node.looks.clone())),
+            Box::new(node.session_ids.clone()),
+            node.worker_limits(),
+        );
+        let routes = Rc::new(crate::http::routes(&node));
+        Self {
+            node,
+            place,
+            engine,
+            routes,
+            clients: Vec::new(),
+            scratch: vec![0; SCRATCH_BYTES],
+            inflater: Inflater::new(),
+            behind: Vec::new(),
+            unread: Vec::new(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        self.node.clock.now()
+    }
+
+    /// A client comes.
+    pub(crate) fn connect(&mut self, connect: Connect, about: Connected, peer: Peer) -> ClientKey {
+        let (now, id) = (self.now(), connect.client);
+        let key = self.engine.connect(now, connect);
+        let connected = Connected { worker: self.place, key, ..about };
+        self.node.registry.insert(id, connected.clone());
+        let at = key.place as usize;
+        if self.clients.len() <= at {
+            self.clients.resize_with(at + 1, || None);
+        }
+        if let Some(place) = self.clients.get_mut(at) {
+            *place = Some(Client { key, id, connected, peer });
+        }
+        key
+    }
+
+    /// A client is gone.
+    pub(crate) fn disconnect(&mut self, key: ClientKey) {
+        let now = self.now();
+        self.engine.disconnect(now, key);
+        let is_it = |client: &mut Client| client.key == key;
+        let gone = self.clients.get_mut(key.place as usize).and_then(|at| at.take_if(is_it));
+        if let Some(client) = gone {
+            self.node.registry.remove(client.id, self.place, key, client.connected.address);
+            self.node.metrics.closed(wall_since(client.connected.connected_at_ms));
+        }
+    }
+
+    pub(crate) fn client(&self, key: ClientKey) -> Option<&Client> {
+        let client = self.clients.get(key.place as usize)?.as_ref()?;
+        (client.key == key).then_some(client)
+    }
+
+    /// Every client.
+    pub(crate) fn clients(&self) -> impl Iterator<Item = (ClientKey, &Client)> {
+        self.clients.iter().flatten().map(|client| (client.key, client))
+    }
+
+    /// Something came in.
+    pub(super) fn handle(&mut self, input: Input) {
+        let now = self.now();
+        match input {
+            Input::Stream(at) => {
+                if !self.behind.contains(&at) {
+                    self.behind.push(at);
+                }
+            }
+            Input::Appended(ticket, result) => self.engine.handle_appended(now, ticket, result),
+            Input::Page(at, after, result) => self.engine.handle_page(now, at, after, result),
+            Input::Located(ticket, at, result) => {
+                self.engine.handle_located(now, ticket, at, result);
+            }
+            Input::History(ticket, result) => self.engine.handle_history(now, ticket, result),
+            Input::Do(what) => what(self),
+            Input::Accepted(..) | Input::Attached(_) | Input::Stop => {}
+        }
+    }
+
+    pub(super) fn handle_due(&mut self) {
+        let now = self.now();
+        if self.engine.next_timer().is_some_and(|at_ms| at_ms <= now.ms) {
+            self.engine.handle_timer(now);
+        }
+    }
+
+    pub(super) fn next_timer(&self) -> Option<u64> {
+        self.engine.next_timer()
+    }
+
+    /// Takes one burst of each stream that has something new; whether there is more.
+    pub(super) fn pump(&mut self) -> bool {
+        if self.node.is_stopped() {
+            return false;
+        }
+        let now = self.now();
+        let engine = &mut self.engine;
+        self.behind.retain(|at| engine.handle_stream(now, *at));
+        !self.behind.is_empty()
+    }
+
+    /// Lets clients write what they can, and does what the engine asks for, until nothing is left.
+    pub(crate) fn flush(&mut self) {
+        loop {
+            while let Some(key) = self.engine.poll_transmit() {
+                self.transmit(key);
+            }
+            let Some(request) = self.engine.poll_request() else { break };
+            self.carry_out(request);
+        }
+        self.read_again();
+    }
+
+    fn transmit(&mut self, key: ClientKey) {
+        let Some(client) = self.client(key) else { return };
+        match client.peer.clone() {
+            Peer::WebSocket(peer) => self.write(key, &peer),
+            Peer::ServerSentEvents(peer) => peer.wake(),
+        }
+    }
+
+    /// Writes as much as the socket takes.
+    fn write(&mut self, key: ClientKey, peer: &ws::Peer) {
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let count = self.engine.gather(key, &mut slices);
+        let slices = slices.get(..count).unwrap_or_default();
+        let wanted: usize = slices.iter().map(|slice| slice.len()).sum();
+        if wanted == 0 {
+            peer.wake_if_closing();
+            return;
+        }
+        match peer.try_write(slices) {
+            Ok(written) => {
+                self.engine.sent(key, written);
+                if written < wanted {
+                    self.engine.blocked(key);
+                    peer.wait_for_room(self.now().ms);
+                } else {
+                    peer.wake_if_closing();
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                self.engine.blocked(key);
+                peer.wait_for_room(self.now().ms);
+            }
+            Err(_) => {
+                self.engine.blocked(key);
+                peer.fail();
+            }
+        }
+    }
+
+    fn carry_out(&mut self, request: Request) {
+        let Some(inbox) = self.node.inbox(self.place) else { return };
+        let broker = &self.node.broker;
+        match request {
+            Request::Append { ticket, stream, draft } => {
+                let answer = move |mut results: Vec<_>| {
+                    if let Some(result) = results.pop() {
+                        inbox.push(Input::Appended(ticket, result));
+                    }
+                };
+                match self.node.check_draft(&draft) {
+                    Ok(()) => broker.append(stream, vec![*draft], Box::new(answer)),
+                    Err(error) => answer(vec![Err(error)]),
+                }
+            }
+            Request::Read { stream, after, bytes_max } => {
+                let answer = move |page| inbox.push(Input::Page(stream, after, page));
+                broker.read(stream, after, bytes_max, Box::new(answer));
+            }
+            Request::Locate { ticket, stream, selector, what } => {
+                let answer = move |located| inbox.push(Input::Located(ticket, stream, located));
+                broker.locate(stream, *selector, what, Box::new(answer));
+            }
+            Request::History { ticket, stream, viewer, history } => {
+                let selector = engine::Selector {
+                    topics: vec![history.topic.clone()],
+                    except: Vec::new(),
+                    viewer: Some(viewer),
+                };
+                let answer = move |result| inbox.push(Input::History(ticket, result));
+                engine::history::read(broker.clone(), stream, selector, *history, Box::new(answer));
+            }
+            Request::Heartbeat { client } => self.heartbeat(client),
+            Request::Restored { client, id, device, before } => {
+                self.restored(client, id, device, before);
+            }
+            Request::Close { client, reason } => self.close_transport(client, reason),
+        }
+    }
+
+    fn heartbeat(&mut self, key: ClientKey) {
+        let Some(client) = self.client(key) else { return };
+        match client.peer.clone() {
+            Peer::WebSocket(peer) => {
+                let now = self.now();
+                let slow_timeout_ms = self.node.config().server.slow_timeout.as_ms();
+                match peer.heartbeat(now.ms, slow_timeout_ms) {
+                    ws::Heartbeat::Ping => self.engine.append(key, ws::push_ping),
+                    ws::Heartbeat::Slow => {}
+                    ws::Heartbeat::Dead => {
+                        self.engine.close(now, key, CloseReason::HeartbeatMissed, None);
+                    }
+                }
+            }
+            Peer::ServerSentEvents(_) => {
+                self.engine.append(key, |out| out.extend_from_slice(b":\n\n"));
+            }
+        }
+    }
+
+    /// The client shows that it is the one that had `id`: a connection that still has it is over.
+    fn restored(
+        &mut self,
+        key: ClientKey,
+        id: ClientId,
+        device: Option<Arc<str>>,
+        before: ClientId,
+    ) {
+        if let Some(Some(client)) = self.clients.get_mut(key.place as usize) {
+            client.id = id;
+            client.connected.device = device.clone();
+        }
+        let superseded = self.node.registry.rename(before, id, device);
+        if let Some(old) = superseded.filter(|old| old.worker != self.place || old.key != key) {
+            self.node.close_client(&old, CloseReason::TakenOver, None);
+        }
+    }
+
+    fn close_transport(&mut self, key: ClientKey, reason: CloseReason) {
+        let Some(client) = self.client(key) else { return };
+        match client.peer.clone() {
+            Peer::WebSocket(peer) => {
+                self.engine.append(key, |out| ws::push_close(reason, out));
+                peer.close();
+            }
+            Peer::ServerSentEvents(peer) => peer.close(),
+        }
+    }
+
+    /// A client that the engine takes nothing from at the moment is not read until it does.
+    pub(crate) fn leave_unread(&mut self, key: ClientKey) {
+        if !self.unread.contains(&key) {
+            self.unread.push(key);
+        }
+    }
+
+    fn read_again(&mut self) {
+        let mut unread = std::mem::take(&mut self.unread);
+        unread.retain(|key| {
+            let Some(client) = self.client(*key) else { return false };
+            if !self.engine.is_accepting(*key) {
+                return true;
+            }
+            if let Peer::WebSocket(peer) = &client.peer {
+                peer.wake();
+            }
+            false
+        });
+        self.unread = unread;
+    }
+}
+
+fn wall_since(wall_ms: u64) -> u64 {
+    crate::clock::wall_ms().saturating_sub(wall_ms)
+}

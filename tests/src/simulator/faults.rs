@@ -1,0 +1,164 @@
+use std::sync::Arc;
+
+use engine::{Broker, StreamIndex};
+use protocol::CloseReason;
+
+use super::topology::GROUPS;
+use super::world::{Step, World};
+
+/// What goes wrong, and what operators and programs do.
+impl World {
+    /// Programs publish some events at once to one stream.
+    pub(super) fn burst(&mut self) {
+        if self.is_healing {
+            return;
+        }
+        let count = self.random.between(1, self.topology.burst_max);
+        let first = self.any_draft();
+        let Some(stream) = self.topology.table.stream_of(&first.topic) else { return };
+        let mut drafts = vec![first];
+        for _ in 1..count {
+            let draft = self.any_draft();
+            if self.topology.table.stream_of(&draft.topic) == Some(stream) {
+                drafts.push(draft);
+            }
+        }
+        self.store.append(stream, drafts, Box::new(|_| {}));
+        let delay = self.random.delay(1, self.topology.burst_every_ms * 2);
+        self.after(delay, Step::Burst);
+    }
+
+    /// Something goes wrong, and something else later.
+    pub(super) fn fault(&mut self) {
+        if self.is_healing {
+            return;
+        }
+        let streams = self.topology.table.specs().len() as u64;
+        let at = StreamIndex(self.random.below(streams) as u32);
+        let node = self.random.below(self.nodes.len() as u64) as usize;
+        match self.random.below(14) {
+            0 => self.restart(at),
+            1 => {
+                let count = self.random.below(20);
+                self.tell(|| format!("retention leaves {count} of s{}", at.0));
+                self.store.shorten(at, count);
+            }
+            2 => {
+                let which = self.random.bits() as usize;
+                self.tell(|| format!("damage in s{}", at.0));
+                self.store.damage(at, which);
+            }
+            3 => {
+                let count = self.random.between(1, 5);
+                self.tell(|| format!("a hole of {count} at the head of s{}", at.0));
+                self.store.skip(at, count);
+            }
+            4 => self.away_until = self.clock.ms() + self.random.delay(10, 2_000),
+            5 | 6 => {
+                let until = self.clock.ms() + self.random.delay(10, 1_500);
+                self.tell(|| format!("worker {node} freezes until {until}"));
+                self.nodes[node].frozen_until = until;
+            }
+            7 => self.nodes[node].lag_ms = *self.random.pick(&[0, 1, 20, 200]),
+            8..=10 => self.move_a_session(),
+            11 | 12 => self.change_a_group(),
+            _ => self.close_a_client(),
+        }
+        let delay = self.random.delay(1, self.topology.fault_every_ms * 2);
+        self.after(delay, Step::Fault);
+    }
+
+    /// A stream begins a new epoch, with all, some or none of what it kept.
+    fn restart(&mut self, at: StreamIndex) {
+        let last = self.store.with_ledger(at.get(), |ledger| ledger.current().heads.last().map_or(0, |(_, head)| *head));
+        let kept_to = match self.random.below(3) {
+            0 => None,
+            1 => Some(last),
+            _ => Some(self.random.between(0, last)),
+        };
+        let bits = self.planted.epoch_bits(self.random.bits());
+        self.tell(|| format!("s{} begins an epoch, keeps up to {kept_to:?}", at.0));
+        self.store.restart(at, kept_to, bits);
+    }
+
+    /// Takes a session out of its worker and puts it into any.
+    fn move_a_session(&mut self) {
+        let Some(connection) = self.any_connection() else { return };
+        let (from, key) = (self.connections[connection].worker, self.connections[connection].key);
+        let to = self.random.below(self.nodes.len() as u64) as usize;
+        let now = self.clock.now();
+        let is_frozen = |node: usize| self.nodes[node].frozen_until > now.ms;
+        if is_frozen(from) || is_frozen(to) {
+            return;
+        }
+        let Some(snapshot) = self.nodes[from].worker.snapshot(now, key) else { return };
+        let key = self.nodes[to].worker.restore(now, snapshot);
+        self.tell(|| format!("connection {connection} moves from worker {from} to {to}"));
+        let moved = &mut self.connections[connection];
+        (moved.worker, moved.key) = (to, key);
+        moved.record.moved.push(self.clock.tick());
+        if moved.is_blocked {
+            self.nodes[to].worker.blocked(key);
+        }
+        self.serve(from);
+        self.serve(to);
+    }
+
+    /// Somebody joins a group, or leaves it.
+    fn change_a_group(&mut self) {
+        let Some(connection) = self.any_connection() else { return };
+        let (node, key) = (self.connections[connection].worker, self.connections[connection].key);
+        let person = self.connections[connection].person;
+        let group: Arc<str> = (*self.random.pick(&GROUPS)).into();
+        let is_member = self.random.one_in(2);
+        let groups = &mut self.people[person].groups;
+        groups.retain(|other| *other != group);
+        if is_member {
+            groups.push(group.clone());
+        }
+        let change = (self.clock.tick(), groups.clone());
+        self.connections[connection].record.groups.push(change);
+        self.nodes[node].worker.set_group(key, &group, is_member);
+        self.tell(|| format!("connection {connection} in {group}: {is_member}"));
+        self.serve(node);
+    }
+
+    fn close_a_client(&mut self) {
+        let Some(connection) = self.any_connection() else { return };
+        let (node, key) = (self.connections[connection].worker, self.connections[connection].key);
+        self.tell(|| format!("connection {connection} is closed"));
+        self.nodes[node].worker.close(self.clock.now(), key, CloseReason::Draining, None);
+        self.connections[connection].is_closing = true;
+        self.serve(node);
+    }
+
+    /// Any client that is there and stays.
+    fn any_connection(&mut self) -> Option<usize> {
+        let is_there = |place: &usize| self.connections[*place].is_open && !self.connections[*place].is_closing;
+        let there: Vec<usize> = (0..self.connections.len()).filter(is_there).collect();
+        (!there.is_empty()).then(|| *self.random.pick(&there))
+    }
+
+    /// Everything that went wrong is right again, and everybody is there.
+    pub(super) fn heal(&mut self) {
+        self.tell(|| "everything heals".into());
+        self.is_healing = true;
+        self.away_until = 0;
+        for node in &mut self.nodes {
+            (node.frozen_until, node.lag_ms) = (0, 1);
+        }
+        for connection in 0..self.connections.len() {
+            if self.connections[connection].is_blocked {
+                self.after(1, Step::Writable(connection));
+            }
+            if self.connections[connection].is_closing {
+                self.gone(connection);
+            }
+        }
+        for person in 0..self.people.len() {
+            if self.people[person].connection.is_none() {
+                self.connect(person);
+            }
+        }
+    }
+}

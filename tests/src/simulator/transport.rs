@@ -1,0 +1,169 @@
+use std::io::IoSlice;
+
+use engine::ClientKey;
+
+use super::checkers::bounds;
+use super::person::Pipe;
+use super::record::{Entry, What};
+use super::world::{Step, World};
+
+/// Bytes between workers and clients.
+impl World {
+    /// A worker lets its clients write.
+    pub(super) fn transmit(&mut self, node: usize) {
+        while let Some(key) = self.nodes[node].worker.poll_transmit() {
+            if let Some(connection) = self.connection_of(node, key) {
+                self.write(connection, false);
+            }
+        }
+    }
+
+    /// A socket takes more.
+    pub(super) fn writable(&mut self, connection: usize) {
+        if !self.connections[connection].is_blocked {
+            return;
+        }
+        self.connections[connection].is_blocked = false;
+        let (node, key) = (self.connections[connection].worker, self.connections[connection].key);
+        let now = self.clock.now();
+        self.nodes[node].worker.handle_writable(now, key);
+        self.write(connection, true);
+        self.serve(node);
+    }
+
+    /// Writes until there is nothing more, or the socket takes no more.
+    fn write(&mut self, connection: usize, is_refill: bool) {
+        let (node, key) = (self.connections[connection].worker, self.connections[connection].key);
+        loop {
+            let shown = self.gather(node, key);
+            self.look(connection, is_refill);
+            if shown.is_empty() {
+                break;
+            }
+            let taken = self.capacity(connection, shown.len());
+            self.connections[connection].write(&shown[..taken]);
+            self.nodes[node].worker.sent(key, taken);
+            if taken < shown.len() {
+                self.block(connection);
+                break;
+            }
+        }
+        if !self.connections[connection].is_arrival_due {
+            self.connections[connection].is_arrival_due = true;
+            let delay = self.random.delay(0, 5);
+            self.after(delay, Step::Arrive(connection));
+        }
+    }
+
+    fn gather(&mut self, node: usize, key: ClientKey) -> Vec<u8> {
+        let mut room = [IoSlice::new(&[]); 16];
+        let room = &mut room[..self.random.between(1, 16) as usize];
+        let count = self.nodes[node].worker.gather(key, room);
+        room[..count].iter().flat_map(|slice| slice.iter()).copied().collect()
+    }
+
+    /// Notes what is in a client's write by now.
+    fn look(&mut self, connection: usize, is_refill: bool) {
+        self.refills += 1;
+        let refill = is_refill.then_some(self.refills);
+        let (tick, ms) = (self.clock.tick(), self.clock.ms());
+        let connection = &mut self.connections[connection];
+        let (pending, held) = self.nodes[connection.worker].worker.outbox_bytes(connection.key);
+        bounds::check_outbox(pending, held);
+        connection.look(pending, tick, ms, refill);
+    }
+
+    /// How much of `length` bytes the socket takes.
+    fn capacity(&mut self, connection: usize, length: usize) -> usize {
+        let pipe = self.people[self.connections[connection].person].pipe;
+        if self.is_healing {
+            return length;
+        }
+        let takes = match pipe {
+            Pipe::Quick => length as u64,
+            Pipe::Slow => self.random.between(0, 1_500),
+            Pipe::Narrow => self.random.between(0, 9),
+            Pipe::Stalling if self.random.one_in(8) => self.random.below(length as u64),
+            Pipe::Stalling => length as u64,
+        };
+        length.min(takes as usize)
+    }
+
+    fn block(&mut self, connection: usize) {
+        let (node, key) = (self.connections[connection].worker, self.connections[connection].key);
+        self.nodes[node].worker.blocked(key);
+        self.connections[connection].is_blocked = true;
+        let delay = match self.people[self.connections[connection].person].pipe {
+            Pipe::Stalling => self.random.delay(10, 3_000),
+            Pipe::Narrow => self.random.below(2),
+            _ => self.random.delay(1, 40),
+        };
+        self.after(delay, Step::Writable(connection));
+    }
+
+    /// Bytes reach a client.
+    pub(super) fn arrive(&mut self, connection: usize) {
+        let place = connection;
+        let connection = &mut self.connections[place];
+        connection.is_arrival_due = false;
+        if !connection.is_open {
+            return;
+        }
+        let mut frames = connection.arrive(&self.said);
+        self.planted.tamper(connection.person, &self.topology.table, &mut frames);
+        let at = self.clock.tick();
+        for (heard, put) in frames {
+            self.tell(|| format!("connection {place} hears {}", brief(&heard)));
+            let connection = &mut self.connections[place];
+            self.people[connection.person].hear(&self.topology.table, &heard);
+            connection.record.entries.push(Entry { at, what: What::Heard(heard, put) });
+        }
+    }
+
+    /// Commands reach a worker.
+    pub(super) fn bring_up(&mut self, connection: usize) {
+        let now = self.clock.now();
+        let (node, key) = (self.connections[connection].worker, self.connections[connection].key);
+        self.connections[connection].is_up_due = false;
+        if !self.nodes[node].worker.is_accepting(key) {
+            if self.connections[connection].is_open && !self.connections[connection].up.is_empty() {
+                self.schedule_up(connection, 2);
+            }
+            return;
+        }
+        // What comes in one read is carried out whatever becomes of the first command of it.
+        for _ in 0..self.random.between(1, 3) {
+            let Some(request) = self.connections[connection].up.pop_front() else { break };
+            self.tell(|| format!("connection {connection} asks {request:?}"));
+            self.nodes[node].worker.handle_command(now, key, request);
+        }
+        if !self.connections[connection].up.is_empty() {
+            self.schedule_up(connection, 1);
+        }
+        self.serve(node);
+    }
+
+    pub(super) fn schedule_up(&mut self, connection: usize, delay: u64) {
+        if !self.connections[connection].is_up_due {
+            self.connections[connection].is_up_due = true;
+            self.after(delay, Step::Up(connection));
+        }
+    }
+}
+
+/// What was heard, without its data.
+fn brief(heard: &super::wire::Heard) -> String {
+    use super::wire::Heard;
+    match heard {
+        Heard::Event(event) => format!("event s{}:{}", event.stream, event.seq),
+        Heard::Batch(events) => {
+            let seqs: Vec<_> = events.iter().map(|event| (event.stream, event.seq)).collect();
+            format!("batch {seqs:?}")
+        }
+        Heard::Message(protocol::Message::Replay { subscription, stream, events, done }) => {
+            let seqs: Vec<_> = events.iter().map(|event| event.seq).collect();
+            format!("replay of {subscription} {stream}:{seqs:?} done={done}")
+        }
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,315 @@
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use engine::{LocateTicket, Located, Page, StreamIndex, Ticket, Wake, Worker};
+use protocol::{Answer, Appended, ClientId, Error, Seq};
+
+use super::clock::Clock;
+use super::connection::Connection;
+use super::person::Person;
+use super::plant::Planted;
+use super::random::Random;
+use super::record::History;
+use super::store::{Ask, Found, Luck, Store};
+use super::topology::Topology;
+use super::wire::{OpenTokens, Said, SimRenderer};
+
+/// How long a world goes on without faults, so that everybody can reach the head.
+const HEAL_MS: u64 = 8_000;
+
+/// Most steps that are told.
+const TRACE_MAX: usize = 1 << 20;
+
+/// Nodes, a broker and people, in virtual time.
+pub struct World {
+    pub(super) random: Random,
+    pub(super) topology: Topology,
+    pub(super) clock: Arc<Clock>,
+    pub(super) store: Arc<Store>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) people: Vec<Person>,
+    pub(super) connections: Vec<Connection>,
+    pub(super) said: Said,
+    pub(super) planted: Planted,
+    /// Ids that clients had: whom events can be for.
+    pub(super) clients: Vec<ClientId>,
+    /// Answers of the broker that nobody took yet.
+    pub(super) answers: Answers,
+    /// Events that were ever published.
+    pub(super) published: u64,
+    /// Fillings of a write that had been blocked.
+    pub(super) refills: u64,
+    /// The broker cannot be reached until then, in ms.
+    pub(super) away_until: u64,
+    /// The last append is carried out then, so that appends keep their order, in ms.
+    pub(super) append_at: u64,
+    /// Nothing goes wrong any more.
+    pub(super) is_healing: bool,
+    /// Steps, told as they happen.
+    pub(super) trace: Option<VecDeque<String>>,
+    schedule: BinaryHeap<Reverse<(u64, u64, Step)>>,
+    scheduled: u64,
+}
+
+/// A worker with what surrounds it on its thread.
+pub(super) struct Node {
+    pub(super) worker: Worker,
+    /// Streams of which it was told that they have something new.
+    pub(super) woken: Arc<Woken>,
+    /// It does nothing until then, in ms.
+    pub(super) frozen_until: u64,
+    /// How long it takes until it looks at a stream that has something new, in ms.
+    pub(super) lag_ms: u64,
+}
+
+/// Notices of tails.
+#[derive(Default)]
+pub(super) struct Woken(pub(super) Mutex<Vec<StreamIndex>>);
+
+impl Wake for Woken {
+    fn wake(&self, stream: StreamIndex) {
+        self.0.lock().unwrap().push(stream);
+    }
+}
+
+/// What the broker answered, for which worker.
+pub(super) type Answers = Arc<Mutex<Vec<(usize, Answered)>>>;
+
+/// An answer on its way to a worker.
+pub(super) enum Answered {
+    Page(StreamIndex, Seq, Result<Page, Error>),
+    Located(LocateTicket, StreamIndex, Result<Located, Error>),
+    Appended(Ticket, Result<Appended, Error>),
+    History(Ticket, Result<Answer, Error>),
+}
+
+/// What happens next. Numbers are places of workers, connections and people.
+pub(super) enum Step {
+    /// A worker looks at a stream.
+    Stream(usize, StreamIndex),
+    /// A worker gets an answer.
+    Answered(usize, Answered),
+    /// A worker lets its clients write.
+    Transmit(usize),
+    /// A socket takes more.
+    Writable(usize),
+    /// Commands reach a worker.
+    Up(usize),
+    /// Bytes reach a client.
+    Arrive(usize),
+    /// A worker notices that a client is gone.
+    Gone(usize),
+    /// The broker does what it was asked.
+    CarryOut(Ask, Luck),
+    /// The broker answers.
+    Give(Found),
+    /// Programs publish.
+    Burst,
+    /// Somebody does something.
+    Act(usize),
+    /// Something goes wrong.
+    Fault,
+    /// Nothing goes wrong any more.
+    Heal,
+}
+
+impl World {
+    /// The world of a seed, with a bug that is no engine's where one is `planted`.
+    pub fn new(seed: u64, planted: Planted, is_traced: bool) -> Self {
+        let mut random = Random::new(seed);
+        let topology = Topology::of(seed, &mut random);
+        let (clock, said) = (Arc::new(Clock::default()), Said::default());
+        let (table, bound) = (topology.table.clone(), topology.tail_bytes_max);
+        let store = Store::new(clock.clone(), table, bound, || random.bits());
+        let mut world = Self {
+            random,
+            topology,
+            clock,
+            store: Arc::new(store),
+            nodes: Vec::new(),
+            people: Vec::new(),
+            connections: Vec::new(),
+            said,
+            planted,
+            clients: Vec::new(),
+            answers: Answers::default(),
+            published: 0,
+            refills: 0,
+            away_until: 0,
+            append_at: 0,
+            is_healing: false,
+            trace: is_traced.then(VecDeque::new),
+            schedule: BinaryHeap::new(),
+            scheduled: 0,
+        };
+        world.populate();
+        world
+    }
+
+    fn populate(&mut self) {
+        for id in 0..self.topology.workers {
+            let woken = Arc::new(Woken::default());
+            let (renderer, tokens) = (SimRenderer { said: self.said.clone() }, OpenTokens);
+            let table = self.topology.table.clone();
+            let worker = Worker::new(
+                id as u64,
+                table,
+                self.store.as_ref(),
+                woken.clone(),
+                Box::new(renderer),
+                Box::new(tokens),
+                self.topology.limits,
+            );
+            let lag_ms = *self.random.pick(&[0, 1, 5, 60]);
+            self.nodes.push(Node { worker, woken, frozen_until: 0, lag_ms });
+        }
+        for person in 0..self.topology.people {
+            let somebody = self.somebody();
+            self.people.push(somebody);
+            let delay = self.random.below(self.topology.duration_ms / 2);
+            self.after(delay, Step::Act(person));
+        }
+        self.after(1, Step::Burst);
+        if self.topology.fault_every_ms > 0 {
+            self.after(self.topology.fault_every_ms, Step::Fault);
+        }
+        self.after(self.topology.duration_ms, Step::Heal);
+    }
+
+    /// Something happens in `delay` ms.
+    pub(super) fn after(&mut self, delay: u64, step: Step) {
+        self.at(self.clock.ms() + delay, step);
+    }
+
+    pub(super) fn at(&mut self, ms: u64, step: Step) {
+        self.scheduled += 1;
+        self.schedule.push(Reverse((ms, self.scheduled, step)));
+    }
+
+    /// Tells a step where somebody follows.
+    pub(super) fn tell(&mut self, what: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            if trace.len() >= TRACE_MAX {
+                trace.pop_front();
+            }
+            trace.push_back(format!("{:>6} ms {:>7}  {}", self.clock.ms(), self.clock.tick(), what()));
+        }
+    }
+
+    /// Lets everything happen that happens.
+    pub fn run(&mut self) -> u64 {
+        let end = self.topology.duration_ms + HEAL_MS;
+        let mut healed = 0;
+        loop {
+            let timer = self.next_timer();
+            let next = self.schedule.peek().map(|Reverse((ms, ..))| *ms);
+            let Some(ms) = timer.map(|(ms, _)| ms).into_iter().chain(next).min() else { break };
+            if ms > end {
+                break;
+            }
+            self.clock.step_to(ms.max(self.clock.ms()));
+            match timer {
+                Some((at, node)) if next.is_none_or(|next| at <= next) => {
+                    let now = self.clock.now();
+                    self.nodes[node].worker.handle_timer(now);
+                    self.serve(node);
+                }
+                _ => {
+                    let Some(Reverse((_, _, step))) = self.schedule.pop() else { break };
+                    if matches!(step, Step::Heal) {
+                        healed = self.clock.tick();
+                    }
+                    self.take_step(step);
+                }
+            }
+            self.listen();
+        }
+        healed
+    }
+
+    /// What happened, when it is over.
+    pub fn into_history(mut self, healed: u64) -> (History, Option<VecDeque<String>>) {
+        let history = History {
+            table: self.topology.table.clone(),
+            ledgers: self.store.take_ledgers(),
+            records: std::mem::take(&mut self.connections).into_iter().map(|connection| connection.record).collect(),
+            ended: self.clock.tick(),
+            healed,
+        };
+        (history, self.trace.take())
+    }
+
+    fn next_timer(&self) -> Option<(u64, usize)> {
+        let due = |(place, node): (usize, &Node)| {
+            node.worker.next_timer().map(|ms| (ms.max(node.frozen_until), place))
+        };
+        self.nodes.iter().enumerate().filter_map(due).min()
+    }
+
+    fn take_step(&mut self, step: Step) {
+        if let Some(node) = self.worker_of(&step) {
+            let until = self.nodes[node].frozen_until;
+            if until > self.clock.ms() {
+                return self.at(until, step);
+            }
+        }
+        match step {
+            Step::Stream(node, stream) => self.look_at_stream(node, stream),
+            Step::Answered(node, answered) => self.take_answer(node, answered),
+            Step::Transmit(node) => self.transmit(node),
+            Step::Writable(connection) => self.writable(connection),
+            Step::Up(connection) => self.bring_up(connection),
+            Step::Arrive(connection) => self.arrive(connection),
+            Step::Gone(connection) => self.gone(connection),
+            Step::CarryOut(ask, luck) => self.carry_out(ask, luck),
+            Step::Give(found) => found(),
+            Step::Burst => self.burst(),
+            Step::Act(person) => self.act(person),
+            Step::Fault => self.fault(),
+            Step::Heal => self.heal(),
+        }
+    }
+
+    fn worker_of(&self, step: &Step) -> Option<usize> {
+        match step {
+            Step::Stream(node, _) | Step::Answered(node, _) | Step::Transmit(node) => Some(*node),
+            Step::Writable(connection) | Step::Up(connection) | Step::Gone(connection) => {
+                Some(self.connections[*connection].worker)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Drop for World {
+    /// A panic shows what led to it.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for line in self.trace.iter().flatten() {
+                eprintln!("{line}");
+            }
+        }
+    }
+}
+
+impl PartialEq for Step {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Step {}
+
+impl PartialOrd for Step {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Step {
+    /// Time and number decide; no two steps have the same number.
+    fn cmp(&self, _: &Self) -> std::cmp::Ordering {
+        std::cmp::Ordering::Equal
+    }
+}
