@@ -4,3 +4,5 @@
 pub mod broker_conformance;
 /// Whole nodes in virtual time.
 pub mod simulator;
+/// A running server and clients that do as they are told.
+pub mod harness;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use brokers::{Embedded, Options};
 use bytes::Bytes;
 use engine::{Broker, Locate, Retention, Selector, StreamIndex, StreamSpec, StreamTable, Wake};
 use protocol::{Draft, Durability, Error, Mode, Pattern, Payload, StreamName, Topic};
-use tidings_brokers::{Embedded, Options};
 
 const STREAM: StreamIndex = StreamIndex(0);
 const EVENTS: usize = 2_000_000;

@@ -8,12 +8,11 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::backoff::Backoff;
 use crate::ended::{Ended, Next};
 use crate::error::Error;
-use crate::handle::{Command, Status};
+use crate::handle::{Command, Parting, Status};
 use crate::heartbeat::{Due, Heartbeat};
 use crate::link::{Connector, Link, Received};
 use crate::options::Options;
 use crate::state::State;
-use crate::subscriptions::Key;
 
 /// A connection that lasted so long has proved itself: the next failure begins a new back-off.
 const PROVED: Duration = Duration::from_secs(10);
@@ -33,7 +32,7 @@ pub(crate) struct Driver<C> {
 /// What handles want.
 struct Inputs {
     commands: mpsc::Receiver<Command>,
-    unwanted: mpsc::UnboundedReceiver<Key>,
+    partings: mpsc::UnboundedReceiver<Parting>,
     /// Who waits for the end.
     closing: Option<oneshot::Sender<()>>,
 }
@@ -41,7 +40,7 @@ struct Inputs {
 /// What a handle wants.
 enum Input {
     Command(Command),
-    Unwanted(Key),
+    Parting(Parting),
     /// No handle is left.
     Abandoned,
 }
@@ -51,7 +50,7 @@ impl Inputs {
     async fn next(&mut self, takes_commands: bool) -> Input {
         tokio::select! {
             biased;
-            Some(key) = self.unwanted.recv() => Input::Unwanted(key),
+            Some(parting) = self.partings.recv() => Input::Parting(parting),
             command = self.commands.recv(), if takes_commands => {
                 command.map_or(Input::Abandoned, Input::Command)
             }
@@ -61,11 +60,16 @@ impl Inputs {
     /// Does what a handle wants; whether it wants the end.
     fn apply(&mut self, input: Input, state: &mut State) -> bool {
         match input {
-            Input::Command(command) => self.closing = state.command(command),
-            Input::Unwanted(key) => state.unwanted(key),
+            Input::Command(command) => state.command(command),
+            Input::Parting(Parting::Subscription(key)) => state.unwanted(key),
+            Input::Parting(Parting::Request) => state.request_given_up(),
+            Input::Parting(Parting::Client(closed)) => {
+                self.closing = Some(closed);
+                return true;
+            }
             Input::Abandoned => return true,
         }
-        self.closing.is_some()
+        false
     }
 }
 
@@ -84,12 +88,12 @@ impl<C: Connector> Driver<C> {
         connector: C,
         options: Options,
         commands: mpsc::Receiver<Command>,
-        unwanted: mpsc::UnboundedReceiver<Key>,
+        partings: mpsc::UnboundedReceiver<Parting>,
         status: watch::Sender<Status>,
     ) -> Self {
         let backoff = Backoff::new(options.backoff_min, options.backoff_max);
         let state = State::new(options.clone());
-        let inputs = Inputs { commands, unwanted, closing: None };
+        let inputs = Inputs { commands, partings, closing: None };
         Self { connector, options, inputs, status, state, backoff }
     }
 
@@ -231,7 +235,7 @@ impl<C: Connector> Driver<C> {
         // First: who finds its queue or answer closed looks here for the reason.
         self.status.send_replace(Status::Closed(error.clone()));
         self.state.fail(&error);
-        drop(self.inputs.commands);
+        drop((self.inputs.commands, self.inputs.partings));
         if let Some(closing) = self.inputs.closing {
             // Who closed it may not wait any more.
             let _ = closing.send(());

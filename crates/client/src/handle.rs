@@ -27,7 +27,18 @@ pub(crate) enum Command {
     History(History, Reply<HistoryPage>),
     Ping(Reply<u64>),
     Subscribe { key: Key, options: Subscribe, queue: mpsc::Sender<Item>, reply: Reply<Started> },
-    Close(oneshot::Sender<()>),
+}
+
+/// What a handle gives up. The task always takes these, so that they need no bound: each
+/// subscription, request and client is given up once.
+#[derive(Debug)]
+pub(crate) enum Parting {
+    /// A subscription was dropped.
+    Subscription(Key),
+    /// A request was waited for long enough.
+    Request,
+    /// The client is to be closed; the answer says that it is.
+    Client(oneshot::Sender<()>),
 }
 
 /// How the connection does.
@@ -75,8 +86,7 @@ pub struct Client {
 #[derive(Debug)]
 struct Shared {
     commands: mpsc::Sender<Command>,
-    /// Without a bound of its own: each subscription is dropped once.
-    unwanted: mpsc::UnboundedSender<Key>,
+    partings: mpsc::UnboundedSender<Parting>,
     status: watch::Receiver<Status>,
     keys: AtomicU64,
     request_timeout: Duration,
@@ -101,13 +111,13 @@ impl Client {
     /// forbids it. Must be called within a tokio runtime.
     pub fn over(connector: impl Connector, options: Options) -> Self {
         let (commands, command_inbox) = mpsc::channel(COMMANDS_MAX);
-        let (unwanted, unwanted_inbox) = mpsc::unbounded_channel();
+        let (partings, parting_inbox) = mpsc::unbounded_channel();
         let (status, status_watch) = watch::channel(Status::Connecting);
         let (request_timeout, queue_items) = (options.request_timeout, options.queue_items.max(1));
-        let driver = Driver::new(connector, options, command_inbox, unwanted_inbox, status);
+        let driver = Driver::new(connector, options, command_inbox, parting_inbox, status);
         tokio::spawn(driver.run());
         let (keys, status) = (AtomicU64::new(1), status_watch);
-        let shared = Shared { commands, unwanted, status, keys, request_timeout, queue_items };
+        let shared = Shared { commands, partings, status, keys, request_timeout, queue_items };
         Self { shared: Arc::new(shared) }
     }
 
@@ -176,7 +186,7 @@ impl Client {
     /// [`Error::Stopped`].
     pub async fn close(&self) {
         let (reply, done) = oneshot::channel();
-        if self.shared.commands.send(Command::Close(reply)).await.is_ok() {
+        if self.shared.partings.send(Parting::Client(reply)).is_ok() {
             // Gone without an answer is closed, too.
             let _ = done.await;
         }
@@ -189,7 +199,11 @@ impl Client {
             sent.map_err(|_| self.ended())?;
             answer.await.unwrap_or_else(|_| Err(self.ended()))
         };
-        timeout(self.shared.request_timeout, asked).await.unwrap_or(Err(Error::Timeout))
+        timeout(self.shared.request_timeout, asked).await.unwrap_or_else(|_| {
+            // A task that has ended needs not know.
+            let _ = self.shared.partings.send(Parting::Request);
+            Err(Error::Timeout)
+        })
     }
 
     /// What ended the client.
@@ -246,6 +260,6 @@ struct Membership {
 impl Drop for Membership {
     fn drop(&mut self) {
         // A task that has ended needs not know.
-        let _ = self.client.shared.unwanted.send(self.key);
+        let _ = self.client.shared.partings.send(Parting::Subscription(self.key));
     }
 }

@@ -22,15 +22,24 @@ pub(crate) enum Waiting {
 }
 
 impl Waiting {
+    /// Whether whoever asked has stopped waiting.
+    fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Publish(reply) => reply.is_closed(),
+            Self::History(reply) => reply.is_closed(),
+            Self::Ping(reply) => reply.is_closed(),
+            // Until the answer, which may have to be undone.
+            Self::Subscribe(_) | Self::Unsubscribe(_) => false,
+        }
+    }
+
     /// Whether it is to be asked again on a new connection: not where whoever asked has stopped
     /// waiting. A subscription that was to be ended has ended with the connection.
     fn outlives_connection(&self, awaits_answer: impl Fn(Key) -> bool) -> bool {
         match self {
-            Self::Publish(reply) => !reply.is_closed(),
-            Self::History(reply) => !reply.is_closed(),
-            Self::Ping(reply) => !reply.is_closed(),
             Self::Subscribe(key) => awaits_answer(*key),
             Self::Unsubscribe(_) => false,
+            _ => !self.is_abandoned(),
         }
     }
 
@@ -74,6 +83,11 @@ impl Requests {
     /// How many have no answer.
     pub(crate) fn len(&self) -> usize {
         self.open.len()
+    }
+
+    /// Forgets what nobody waits for; late answers mean nothing.
+    pub(crate) fn forget_abandoned(&mut self) {
+        self.open.retain(|_, (_, waiting)| !waiting.is_abandoned());
     }
 
     /// Forgets what need not be asked again on a new connection.

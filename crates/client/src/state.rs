@@ -1,7 +1,6 @@
 use std::collections::VecDeque;
 
 use serde_json::value::RawValue;
-use tokio::sync::oneshot;
 
 use crate::deliveries::Deliveries;
 use crate::ended::Ended;
@@ -92,8 +91,8 @@ impl State {
         self.outgoing.pop_front()
     }
 
-    /// A handle asks for something; what is returned is to be told when the connection is closed.
-    pub(crate) fn command(&mut self, command: Command) -> Option<oneshot::Sender<()>> {
+    /// A handle asks for something.
+    pub(crate) fn command(&mut self, command: Command) {
         match command {
             Command::Publish(message, reply) => {
                 self.ask(Waiting::Publish(reply), |id| wire::publish(id, &message));
@@ -108,9 +107,12 @@ impl State {
                 self.subscriptions.ask(key, options, queue, reply);
                 self.ask(Waiting::Subscribe(key), |id| wire::subscribe(id, &body));
             }
-            Command::Close(reply) => return Some(reply),
         }
-        None
+    }
+
+    /// A request was waited for long enough.
+    pub(crate) fn request_given_up(&mut self) {
+        self.requests.forget_abandoned();
     }
 
     /// A subscription was dropped.

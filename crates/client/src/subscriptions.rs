@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::{Epoch, Gap, GapReason, Position, Seq, Start, StreamName, SubscriptionId};
 use tokio::sync::mpsc;
@@ -28,6 +28,8 @@ pub(crate) struct Subscriptions {
     entries: BTreeMap<Key, Entry>,
     /// The epoch last named for each stream, which events leave out.
     epochs: BTreeMap<StreamName, Epoch>,
+    /// Streams that this connection brings, or has brought, events of.
+    received: BTreeSet<StreamName>,
     /// Whether there were several delivery modes on this connection, so that events of a stream
     /// may come in another order than that of their seqs. It stays so when one of them ends: what
     /// its reader had left to do is still to come, and only a new connection surely has one reader.
@@ -82,11 +84,11 @@ impl Subscriptions {
     /// The server has begun a subscription; its name is returned where nobody wants it any more.
     pub(crate) fn begun(&mut self, key: Key, answer: Answered) -> Option<SubscriptionId> {
         let name = answer.subscription;
-        let shared: Vec<bool> =
-            answer.positions.iter().map(|position| self.receives(&position.stream)).collect();
         for position in &answer.positions {
             self.epochs.insert(position.stream.clone(), position.epoch.clone());
         }
+        let mut is_first = |position: &Position| self.received.insert(position.stream.clone());
+        let shared: Vec<bool> = answer.positions.iter().map(|at| !is_first(at)).collect();
         let Some(entry) = self.entries.get_mut(&key) else { return Some(name) };
         let Phase::Asked(reply) = &mut entry.phase else { return None };
         let reply = reply.take();
@@ -173,6 +175,7 @@ impl Subscriptions {
         for (key, answer) in std::mem::take(&mut self.resuming).into_iter().zip(answers) {
             for position in &answer.positions {
                 self.epochs.insert(position.stream.clone(), position.epoch.clone());
+                self.received.insert(position.stream.clone());
             }
             let Some(entry) = self.entries.get_mut(&key) else { continue };
             match &mut entry.phase {
@@ -281,6 +284,7 @@ impl Subscriptions {
             }
         }
         self.is_mixed = self.has_several_modes();
+        self.received.clear();
     }
 
     /// Whether someone waits for the subscription to begin.
@@ -299,11 +303,6 @@ impl Subscriptions {
                 let _ = reply.send(Err(error.clone()));
             }
         }
-    }
-
-    /// Whether the connection already brings events of a stream.
-    fn receives(&self, stream: &StreamName) -> bool {
-        self.entries.values().any(|entry| entry.seen.contains_key(stream))
     }
 
     fn has_several_modes(&self) -> bool {

@@ -1,8 +1,6 @@
 use std::sync::Arc;
 
-use protocol::{
-    Appended, Draft, Durability, Epoch, Error, Event, GapReason, Seq, StreamName,
-};
+use protocol::{Appended, Draft, Durability, Epoch, Error, Event, GapReason, Seq, StreamName};
 
 use crate::selector::Selector;
 use crate::streams::StreamIndex;

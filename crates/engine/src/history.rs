@@ -31,7 +31,8 @@ pub fn stream_of(table: &StreamTable, history: &History) -> Result<StreamIndex, 
             let names = table.streams_of(&history.topic);
             let names: Vec<_> = names.iter().filter_map(|at| table.spec(*at)).collect();
             let names: Vec<_> = names.iter().map(|spec| spec.name.as_str()).collect();
-            let message = format!("the pattern reaches into several streams; name one of {names:?}");
+            let message =
+                format!("the pattern reaches into several streams; name one of {names:?}");
             Err(Error::bad_request(message))
         }
     }
@@ -48,7 +49,18 @@ pub fn read(
     let limit = history.limit.clamp(1, EVENTS_MAX) as usize;
     let (after, epoch) = (history.after, history.epoch);
     let events = Vec::new();
-    next_page(Reading { broker, stream, selector, epoch, after, limit, events, bytes: 0, scanned: 0, answer });
+    next_page(Reading {
+        broker,
+        stream,
+        selector,
+        epoch,
+        after,
+        limit,
+        events,
+        bytes: 0,
+        scanned: 0,
+        answer,
+    });
 }
 
 /// A history that is being read.
@@ -75,12 +87,12 @@ fn take_page(mut reading: Reading, page: Result<Page, Error>) {
         Ok(page) => page,
         Err(error) => return (reading.answer)(Err(error)),
     };
-    if reading.epoch.as_ref().is_some_and(|epoch| *epoch != page.epoch) {
-        // Positions of another epoch mean nothing here: begin with what is kept.
-        (reading.epoch, reading.after) = (Some(page.epoch.clone()), 0);
-        if page.first > 1 || !page.segments.is_empty() {
-            return next_page(reading);
-        }
+    if *reading.epoch.get_or_insert_with(|| page.epoch.clone()) != page.epoch {
+        // Positions and events of another epoch mean nothing here: begin with what is kept.
+        reading.epoch = Some(page.epoch);
+        (reading.after, reading.bytes, reading.scanned) = (0, 0, 0);
+        reading.events.clear();
+        return next_page(reading);
     }
     let is_end = page.segments.is_empty();
     let is_full = reading.take(&page);

@@ -65,6 +65,11 @@ impl Index {
         self.generation
     }
 
+    /// A match may come out differently although no subscription changed.
+    pub(crate) fn forget_matches(&mut self) {
+        self.generation += 1;
+    }
+
     pub(crate) fn get(&self, key: SubscriptionKey) -> Option<&Subscription> {
         self.subscriptions.get(key.0 as usize)
     }
@@ -79,8 +84,7 @@ impl Index {
     ) -> SubscriptionKey {
         self.generation += 1;
         let (takes, except) = (SmallVec::new(), except.into());
-        let place =
-            self.subscriptions.insert(Subscription { session, id, mode, takes, except });
+        let place = self.subscriptions.insert(Subscription { session, id, mode, takes, except });
         let key = SubscriptionKey(place as u32);
         for pattern in topics {
             self.take(key, pattern);
@@ -332,7 +336,8 @@ mod tests {
 
     fn any_topic() -> impl Strategy<Value = Topic> {
         let token = prop::sample::select(vec!["a", "b", "c", "$s"]);
-        prop::collection::vec(token, 1..5).prop_map(|tokens| Topic::parse(&tokens.join(".")).unwrap())
+        prop::collection::vec(token, 1..5)
+            .prop_map(|tokens| Topic::parse(&tokens.join(".")).unwrap())
     }
 
     proptest! {

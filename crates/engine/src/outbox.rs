@@ -97,12 +97,25 @@ impl Outbox {
             let length = (slice.end - slice.start) as usize;
             if bytes < length {
                 slice.start += bytes as u32;
-                return;
+                return self.forget_written();
             }
             bytes -= length;
             self.slices.pop_front();
         }
         self.own.clear();
+    }
+
+    /// Forgets own bytes that are written, for a client whose write never runs empty.
+    fn forget_written(&mut self) {
+        let own = self.slices.iter().find(|slice| slice.run.is_none());
+        let written = own.map_or(self.own.len() as u32, |slice| slice.start);
+        if (written as usize) < WRITE_BYTES {
+            return;
+        }
+        self.own.drain(..written as usize);
+        for slice in self.slices.iter_mut().filter(|slice| slice.run.is_none()) {
+            (slice.start, slice.end) = (slice.start - written, slice.end - written);
+        }
     }
 
     /// Empties it for another client.

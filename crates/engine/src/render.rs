@@ -9,7 +9,13 @@ pub struct Rendering(pub u16);
 /// knows how it looks.
 pub trait Renderer {
     /// Appends the event as every client of the rendering gets it.
-    fn event(&mut self, rendering: Rendering, stream: &Stream<'_>, event: &Event, out: &mut Vec<u8>);
+    fn event(
+        &mut self,
+        rendering: Rendering,
+        stream: &Stream<'_>,
+        event: &Event,
+        out: &mut Vec<u8>,
+    );
 
     /// Appends the event as an item of a batch, with a leading comma, and returns `true`; or as a
     /// whole frame where it cannot stand in a batch, and returns `false`.

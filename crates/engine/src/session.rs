@@ -67,7 +67,10 @@ pub(crate) struct Reader {
     pub(crate) cursor: Seq,
     /// Not before this time may it read again, in ms of the worker's clock.
     pub(crate) due_ms: u64,
-    /// The last position that a mark named.
+    /// Where a read that is under way ends: what comes meanwhile waits for the next one, so that
+    /// a write that fills up in between does not raise the rate.
+    pub(crate) until: Seq,
+    /// The last position of the stream that the client was told.
     pub(crate) marked: Seq,
 }
 

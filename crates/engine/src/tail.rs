@@ -118,13 +118,7 @@ impl Tail {
 
     /// Like [`Tail::pull`], but takes no more segments once they hold `bytes_max` bytes. There is
     /// more where they end before the head.
-    pub fn pull_some(
-        &self,
-        id: u64,
-        epoch: Option<&Epoch>,
-        after: Seq,
-        bytes_max: usize,
-    ) -> Pull {
+    pub fn pull_some(&self, id: u64, epoch: Option<&Epoch>, after: Seq, bytes_max: usize) -> Pull {
         let mut state = self.state.lock();
         if let Some(watcher) = state.watchers.iter_mut().find(|watcher| watcher.id == id) {
             watcher.is_woken = false;

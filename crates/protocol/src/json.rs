@@ -61,7 +61,9 @@ mod tests {
     fn depth_is_counted_outside_strings() {
         assert!(check_depth(&b"[".repeat(32)).is_ok());
         assert!(check_depth(&b"[".repeat(33)).is_err());
-        assert!(check_depth(format!("\"{}\\\"{}\"", "[".repeat(99), "{".repeat(99)).as_bytes()).is_ok());
+        assert!(
+            check_depth(format!("\"{}\\\"{}\"", "[".repeat(99), "{".repeat(99)).as_bytes()).is_ok()
+        );
         assert!(check_depth(&b"[]".repeat(99)).is_ok());
         assert!(check_depth(&b"[".repeat(1_000_000)).is_err());
     }

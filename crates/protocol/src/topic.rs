@@ -103,7 +103,10 @@ fn check_token(token: &str, wildcards: bool) -> Result<(), String> {
     for c in token.chars() {
         if matches!(c, '*' | '>') {
             return Err(if wildcards {
-                format!("a wildcard stands for a whole token, not for a part as in {}", quoted(token))
+                format!(
+                    "a wildcard stands for a whole token, not for a part as in {}",
+                    quoted(token)
+                )
             } else {
                 format!("`{c}` may not be part of a topic")
             });

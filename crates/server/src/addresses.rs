@@ -34,7 +34,7 @@ impl Addresses {
 }
 
 /// One customer of a provider has a whole /64 of IPv6 addresses.
-fn network_of(address: IpAddr) -> IpAddr {
+pub(crate) fn network_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => IpAddr::from((u128::from(v6) >> 64 << 64).to_be_bytes()),

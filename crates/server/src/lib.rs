@@ -17,6 +17,8 @@ mod endpoint;
 mod transports;
 /// The threads that own clients.
 mod worker;
+/// Where events come in from besides publishing.
+mod sources;
 /// Bytes of events.
 mod rendering;
 /// Who is connected.
@@ -33,8 +35,6 @@ mod probe;
 pub mod reload;
 /// What is counted.
 pub mod metrics;
-/// The description of the API.
-mod openapi;
 /// The process's clocks.
 pub mod clock;
 

@@ -1,10 +1,12 @@
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 
 use crate::node::Node;
 use crate::worker::Input;
@@ -17,8 +19,6 @@ const EXHAUSTED_REST: Duration = Duration::from_millis(50);
 /// What a socket may hold unsent before it takes no more: little, so that what is urgent or newest
 /// still comes soon on a slow link.
 const UNSENT_BYTES: u32 = 64 << 10;
-/// How long the kernel keeps a connection whose peer acknowledges nothing, not even its probes.
-const SILENT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Which of the server's sides a listener serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,20 +29,50 @@ pub(crate) enum Side {
     Admin,
 }
 
-/// Bounds the connections that have not finished their handshake.
-#[derive(Clone)]
+/// Bounds the connections that have not finished their handshake. When there are too many, the
+/// oldest one goes: who is honest has finished long before.
 pub(crate) struct Handshakes {
-    places: Arc<Semaphore>,
+    count_max: usize,
+    state: Mutex<Unfinished>,
+}
+
+/// Handshakes that have not finished, by the order of their beginning.
+#[derive(Default)]
+struct Unfinished {
+    last: u64,
+    evictions: BTreeMap<u64, Arc<Notify>>,
+}
+
+/// A connection's place among those that have not finished their handshake; dropped when it has.
+pub(crate) struct HandshakePlace {
+    node: Arc<Node>,
+    number: u64,
 }
 
 impl Handshakes {
     pub(crate) fn new(count_max: u32) -> Self {
-        Self { places: Arc::new(Semaphore::new(count_max as usize)) }
+        Self { count_max: count_max as usize, state: Mutex::default() }
     }
 
-    /// A place, or none while there are as many as may be.
-    pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
-        self.places.clone().try_acquire_owned().ok()
+    /// Takes a place, and tells when it has to be given up.
+    pub(crate) fn begin(node: &Arc<Node>) -> (HandshakePlace, Arc<Notify>) {
+        let eviction = Arc::new(Notify::new());
+        let mut state = node.handshakes.state.lock();
+        state.last += 1;
+        let number = state.last;
+        state.evictions.insert(number, eviction.clone());
+        if state.evictions.len() > node.handshakes.count_max
+            && let Some((_, oldest)) = state.evictions.pop_first()
+        {
+            oldest.notify_one();
+        }
+        (HandshakePlace { node: node.clone(), number }, eviction)
+    }
+}
+
+impl Drop for HandshakePlace {
+    fn drop(&mut self) {
+        self.node.handshakes.state.lock().evictions.remove(&self.number);
     }
 }
 
@@ -70,7 +100,8 @@ pub(crate) async fn accept(node: Arc<Node>, listener: TcpListener, side: Side) {
         let accepted = listener.accept().await;
         match accepted.and_then(|(socket, address)| Ok((socket.into_std()?, address))) {
             Ok((socket, address)) => {
-                if let Err(error) = set_up(&socket) {
+                let slow_timeout = node.config().server.slow_timeout.as_ms();
+                if let Err(error) = set_up(&socket, Duration::from_millis(slow_timeout)) {
                     tracing::debug!(%error, "a connection was gone at once");
                     continue;
                 }
@@ -90,11 +121,13 @@ pub(crate) async fn accept(node: Arc<Node>, listener: TcpListener, side: Side) {
     }
 }
 
-fn set_up(socket: &std::net::TcpStream) -> io::Result<()> {
+/// The kernel ends a connection whose peer has taken nothing for `slow_timeout`: it counts a closed
+/// window as silence, even where its probes are answered (tcp(7), TCP_USER_TIMEOUT).
+fn set_up(socket: &std::net::TcpStream, slow_timeout: Duration) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let socket = SockRef::from(socket);
     socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
-    socket.set_tcp_user_timeout(Some(SILENT_TIMEOUT))?;
+    socket.set_tcp_user_timeout(Some(slow_timeout))?;
     socket.set_keepalive(true)
 }
 

@@ -266,9 +266,10 @@ impl Node {
     /// `not_found`.
     pub(crate) fn client(&self, id: &str) -> Result<(ClientId, Connected), Error> {
         let id = ClientId::parse(id)?;
-        let client = self.registry.get(id).ok_or_else(|| {
-            Error::new(ErrorCode::NotFound, "no client of that id is connected")
-        })?;
+        let client = self
+            .registry
+            .get(id)
+            .ok_or_else(|| Error::new(ErrorCode::NotFound, "no client of that id is connected"))?;
         Ok((id, client))
     }
 }

@@ -14,7 +14,12 @@ pub(crate) struct Bucket {
 impl Bucket {
     pub(crate) fn new(rate: Rate) -> Self {
         let full = f64::from(rate.count);
-        Self { per_ms: full / Timespan::from(rate.per).as_ms() as f64, full, tokens: full, at_ms: None }
+        Self {
+            per_ms: full / Timespan::from(rate.per).as_ms() as f64,
+            full,
+            tokens: full,
+            at_ms: None,
+        }
     }
 
     /// Takes one, or says in how many ms there is one.

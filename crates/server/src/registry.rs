@@ -6,6 +6,8 @@ use engine::ClientKey;
 use parking_lot::Mutex;
 use protocol::ClientId;
 
+use crate::addresses::network_of;
+
 /// Who is connected to this node. Locked only when a client comes, goes or is controlled.
 #[derive(Default)]
 pub struct Registry {
@@ -46,7 +48,7 @@ impl Registry {
     pub fn insert(&self, id: ClientId, client: Connected) {
         let mut state = self.state.lock();
         if let Some(address) = client.address {
-            *state.by_address.entry(address.ip()).or_default() += 1;
+            *state.by_address.entry(network_of(address.ip())).or_default() += 1;
         }
         state.clients.insert(id, client);
     }
@@ -55,11 +57,11 @@ impl Registry {
     pub fn remove(&self, id: ClientId, worker: usize, key: ClientKey, address: Option<SocketAddr>) {
         let mut state = self.state.lock();
         if let Some(address) = address
-            && let Some(count) = state.by_address.get_mut(&address.ip())
+            && let Some(count) = state.by_address.get_mut(&network_of(address.ip()))
         {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                state.by_address.remove(&address.ip());
+                state.by_address.remove(&network_of(address.ip()));
             }
         }
         let is_same = |client: &Connected| client.worker == worker && client.key == key;
@@ -96,9 +98,9 @@ impl Registry {
         self.len() == 0
     }
 
-    /// How many clients an address has.
+    /// How many clients an address has, of IPv6 its network.
     pub fn count_of(&self, address: IpAddr) -> u32 {
-        self.state.lock().by_address.get(&address).copied().unwrap_or(0)
+        self.state.lock().by_address.get(&network_of(address)).copied().unwrap_or(0)
     }
 
     /// Up to `limit` clients behind `after`, in the order of their ids, of one user where given.

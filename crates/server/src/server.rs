@@ -9,6 +9,7 @@ use protocol::{CloseReason, Durability, Error, Mode, Pattern, StreamName};
 use crate::config::Config;
 use crate::listen::{self, Side};
 use crate::node::{Bound, Node};
+use crate::sources::Sources;
 use crate::worker::{self, Input};
 
 /// How often the broker looks after retention by age.
@@ -107,16 +108,19 @@ impl Running {
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let for_thread = node.clone();
-        let thread = std::thread::Builder::new().name("tidings-server".into()).spawn(move || {
-            runtime.block_on(run(&for_thread, listeners));
-            for inbox in for_thread.inboxes() {
-                inbox.push(Input::Stop);
-            }
-            for worker in workers {
-                // A worker that panicked has ended the process.
-                let _ = worker.join();
-            }
-        })?;
+        let sources = Sources::start(&node);
+        let thread =
+            std::thread::Builder::new().name("tidings-server".into()).spawn(move || {
+                runtime.block_on(run(&for_thread, listeners));
+                drop(sources);
+                for inbox in for_thread.inboxes() {
+                    inbox.push(Input::Stop);
+                }
+                for worker in workers {
+                    // A worker that panicked has ended the process.
+                    let _ = worker.join();
+                }
+            })?;
         Ok(Self { node, thread: Some(thread) })
     }
 
@@ -182,8 +186,7 @@ async fn drain(node: &Node) {
     let clients = node.registry.len();
     let deadline = Duration::from_millis(node.config().server.drain_deadline.as_ms());
     tracing::info!(clients, ?deadline, "draining");
-    let spread_ms =
-        (clients as u64 * SPREAD_MS_PER_CLIENT).clamp(SPREAD_MIN_MS, SPREAD_MAX_MS);
+    let spread_ms = (clients as u64 * SPREAD_MS_PER_CLIENT).clamp(SPREAD_MIN_MS, SPREAD_MAX_MS);
     node.ask_all(move |shell| {
         let now = shell.now();
         let keys: Vec<_> = shell.clients().map(|(key, client)| (key, client.id)).collect();

@@ -62,9 +62,10 @@ impl Publisher {
             let message = "topics that begin with `$` are the system's";
             return Err(Error::new(ErrorCode::Forbidden, message));
         }
-        let stream = self.node.table.stream_of(&draft.topic).ok_or_else(|| {
-            Error::new(ErrorCode::InvalidTopic, "no stream captures this topic")
-        })?;
+        let stream =
+            self.node.table.stream_of(&draft.topic).ok_or_else(|| {
+                Error::new(ErrorCode::InvalidTopic, "no stream captures this topic")
+            })?;
         if self.unanswered.fetch_add(1, Ordering::Relaxed) >= UNANSWERED_MAX {
             self.unanswered.fetch_sub(1, Ordering::Relaxed);
             return Err(Error::new(ErrorCode::Overloaded, "the broker is behind"));

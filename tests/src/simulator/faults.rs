@@ -70,7 +70,9 @@ impl World {
 
     /// A stream begins a new epoch, with all, some or none of what it kept.
     fn restart(&mut self, at: StreamIndex) {
-        let last = self.store.with_ledger(at.get(), |ledger| ledger.current().heads.last().map_or(0, |(_, head)| *head));
+        let last = self.store.with_ledger(at.get(), |ledger| {
+            ledger.current().heads.last().map_or(0, |(_, head)| *head)
+        });
         let kept_to = match self.random.below(3) {
             0 => None,
             1 => Some(last),
@@ -134,7 +136,9 @@ impl World {
 
     /// Any client that is there and stays.
     fn any_connection(&mut self) -> Option<usize> {
-        let is_there = |place: &usize| self.connections[*place].is_open && !self.connections[*place].is_closing;
+        let is_there = |place: &usize| {
+            self.connections[*place].is_open && !self.connections[*place].is_closing
+        };
         let there: Vec<usize> = (0..self.connections.len()).filter(is_there).collect();
         (!there.is_empty()).then(|| *self.random.pick(&there))
     }

@@ -48,6 +48,12 @@ impl StreamLedger {
         self.epochs.last().unwrap()
     }
 
+    /// Last seq at a time, in the epoch of that time.
+    pub fn head_at(&self, tick: Tick) -> Seq {
+        let begun = self.epochs.iter().rev().find(|ledger| ledger.began <= tick);
+        begun.map_or(0, |ledger| ledger.head_at(tick))
+    }
+
     /// The current epoch, to be written in.
     pub fn current_mut(&mut self) -> &mut EpochLedger {
         self.epochs.last_mut().unwrap()

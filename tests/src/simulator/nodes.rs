@@ -17,10 +17,13 @@ impl World {
 
     pub(super) fn take_answer(&mut self, node: usize, answered: Answered) {
         let now = self.clock.now();
+        self.tell(|| format!("worker {node} gets {}", brief(&answered)));
         let worker = &mut self.nodes[node].worker;
         match answered {
             Answered::Page(stream, after, page) => worker.handle_page(now, stream, after, page),
-            Answered::Located(ticket, stream, found) => worker.handle_located(now, ticket, stream, found),
+            Answered::Located(ticket, stream, found) => {
+                worker.handle_located(now, ticket, stream, found)
+            }
             Answered::Appended(ticket, result) => worker.handle_appended(now, ticket, result),
             Answered::History(ticket, result) => worker.handle_history(now, ticket, result),
         }
@@ -29,15 +32,19 @@ impl World {
 
     /// Something went into a worker: takes what comes out.
     pub(super) fn serve(&mut self, node: usize) {
-        while let Some(request) = self.nodes[node].worker.poll_request() {
-            self.request(node, request);
-        }
+        self.take_requests(node);
         // Now and then a worker takes several inputs before its clients write.
         if !self.is_healing && self.random.one_in(10) {
             let delay = self.random.below(4);
             self.after(delay, Step::Transmit(node));
         } else {
             self.transmit(node);
+        }
+    }
+
+    pub(super) fn take_requests(&mut self, node: usize) {
+        while let Some(request) = self.nodes[node].worker.poll_request() {
+            self.request(node, request);
         }
     }
 
@@ -62,7 +69,8 @@ impl World {
             }
             Request::History { ticket, stream, viewer, history } => {
                 let topics = vec![history.topic.clone()];
-                let selector = engine::Selector { topics, except: Vec::new(), viewer: Some(viewer) };
+                let selector =
+                    engine::Selector { topics, except: Vec::new(), viewer: Some(viewer) };
                 let answer = Box::new(move |result| to(Answered::History(ticket, result)));
                 engine::history::read(self.store.clone(), stream, selector, *history, answer);
             }
@@ -139,5 +147,23 @@ impl World {
         let found = self.store.carry_out(ask, luck);
         let delay = self.random.delay(0, 30);
         self.after(delay, Step::Give(found));
+    }
+}
+
+/// An answer, without its events.
+fn brief(answered: &Answered) -> String {
+    match answered {
+        Answered::Page(stream, after, Ok(page)) => {
+            let last = page.segments.last().map_or(0, engine::Segment::last);
+            format!("a page of s{} after {after}: {} to {last}", stream.0, page.first)
+        }
+        Answered::Page(stream, after, Err(error)) => {
+            format!("no page of s{} after {after}: {error}", stream.0)
+        }
+        Answered::Located(ticket, stream, found) => {
+            format!("a place in s{} for {ticket:?}: {found:?}", stream.0)
+        }
+        Answered::Appended(ticket, result) => format!("an append for {ticket:?}: {result:?}"),
+        Answered::History(ticket, _) => format!("a history for {ticket:?}"),
     }
 }

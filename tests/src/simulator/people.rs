@@ -73,9 +73,9 @@ impl World {
         };
         let connect = Connect {
             client,
-            user: who.user.clone(),
+            user: self.planted.user(who.user.clone()),
             groups: who.groups.clone(),
-            grants: who.grants.clone(),
+            grants: self.planted.grants(who.grants.clone()),
             rendering: who.rendering,
             conversation: Box::new(Unspelled),
             heartbeat_ms,
@@ -85,7 +85,9 @@ impl World {
         let record = self.open_record(person, client);
         let key = self.nodes[node].worker.connect(self.clock.now(), connect);
         let connection = self.connections.len();
-        self.tell(|| format!("person {person} opens connection {connection} to worker {node} as {client}"));
+        self.tell(|| {
+            format!("person {person} opens connection {connection} to worker {node} as {client}")
+        });
         self.connections.push(Connection::new(person, node, key, record));
         self.people[person].connection = Some(connection);
         if !self.people[person].wanted.is_empty() || self.random.one_in(2) {

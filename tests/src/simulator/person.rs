@@ -52,7 +52,12 @@ pub enum Pipe {
 
 impl Person {
     /// Somebody who remembers nothing yet.
-    pub fn new(user: Option<Arc<str>>, grants: Arc<Grants>, rendering: Rendering, pipe: Pipe) -> Self {
+    pub fn new(
+        user: Option<Arc<str>>,
+        grants: Arc<Grants>,
+        rendering: Rendering,
+        pipe: Pipe,
+    ) -> Self {
         Self {
             user,
             groups: Vec::new(),
@@ -130,7 +135,8 @@ impl Person {
         let mut modes = self.wanted.iter().filter(|(_, body)| reaches(table, body, at));
         let narrowed = |body: &Subscribe| body.mode.narrowed(table.specs()[at].mode);
         let first = modes.next().map(|(_, body)| narrowed(body));
-        first.is_some_and(|mode: Mode| !mode.latest && modes.all(|(_, body)| narrowed(body) == mode))
+        first
+            .is_some_and(|mode: Mode| !mode.latest && modes.all(|(_, body)| narrowed(body) == mode))
     }
 
     fn hear_message(&mut self, table: &StreamTable, message: &Message) {
@@ -142,7 +148,9 @@ impl Person {
                 let is_plain = self.is_plain(table, at);
                 if let Some(place) = self.places.get_mut(&at) {
                     let is_ahead = place.0 == gap.epoch && gap.to > place.1;
-                    if (gap.reason == GapReason::Epoch && place.0 != gap.epoch) || (is_plain && is_ahead) {
+                    if (gap.reason == GapReason::Epoch && place.0 != gap.epoch)
+                        || (is_plain && is_ahead)
+                    {
                         *place = (gap.epoch.clone(), gap.to);
                     }
                 }
@@ -177,7 +185,9 @@ impl Person {
                 }
                 self.forget_places(table);
             }
-            (Command::Subscribe(body), Answer::Subscribed(begun)) => self.begin(table, *body, begun),
+            (Command::Subscribe(body), Answer::Subscribed(begun)) => {
+                self.begin(table, *body, begun)
+            }
             (Command::Unsubscribe(what), Answer::Unsubscribed) => {
                 self.end(&what);
                 self.forget_places(table);

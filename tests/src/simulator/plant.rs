@@ -1,30 +1,186 @@
-use engine::StreamTable;
+use std::sync::Arc;
 
+use engine::{Grants, StreamTable};
+use protocol::Message;
+
+use super::random::Random;
 use super::record::Put;
 use super::store::{Ask, Luck};
-use super::wire::Heard;
+use super::topology::pattern;
+use super::wire::{EventFrame, Heard};
 
-/// A bug that is put into a world, outside the engine, to see whether it is found.
-#[derive(Default)]
-pub struct Planted {
-    plant: Option<Plant>,
-}
-
-/// Which bug.
+/// A bug that checkers have to find. Each lives outside the engine: in the broker, in what a
+/// worker is told of a client, or in the bytes on their way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plant {
-    /// An append is answered and then lost.
+    /// An append is answered before it is stored, and then lost.
     AcknowledgeEarly,
+    /// A new epoch has the name of an earlier one.
+    ReuseEpoch,
+    /// An event does not come.
+    DropOne,
+    /// Two neighbours change places.
+    SwapTwo,
+    /// A replay ends one event early.
+    StopShort,
+    /// A client may subscribe to what it was not granted.
+    IgnoreDenial,
+    /// A client gets what is for another user.
+    IgnoreAudience,
+    /// A gap is not told.
+    SkipGap,
+    /// The last event of a replay comes live once more.
+    RepeatAtSwitch,
+    /// The newest event of a stream that delivers the latest does not come.
+    LatestMissesLast,
+    /// A mark names more than was delivered.
+    MarkAhead,
+}
+
+impl Plant {
+    /// Every bug.
+    pub const ALL: [Self; 11] = [
+        Self::AcknowledgeEarly,
+        Self::ReuseEpoch,
+        Self::DropOne,
+        Self::SwapTwo,
+        Self::StopShort,
+        Self::IgnoreDenial,
+        Self::IgnoreAudience,
+        Self::SkipGap,
+        Self::RepeatAtSwitch,
+        Self::LatestMissesLast,
+        Self::MarkAhead,
+    ];
+}
+
+/// The bug of a world, if it has one.
+pub struct Planted {
+    plant: Option<Plant>,
+    /// Apart from the world's own numbers, so that it changes nothing else.
+    random: Random,
 }
 
 impl Planted {
-    pub(super) fn luck(&mut self, _: &Ask, luck: Luck) -> Luck {
-        luck
+    /// A world without a bug that is not the engine's.
+    pub fn nothing() -> Self {
+        Self { plant: None, random: Random::new(0) }
     }
 
+    /// A world with a bug.
+    pub fn new(plant: Plant, seed: u64) -> Self {
+        Self { plant: Some(plant), random: Random::new(seed) }
+    }
+
+    fn is(&mut self, plant: Plant, one_in: u64) -> bool {
+        self.plant == Some(plant) && self.random.one_in(one_in)
+    }
+
+    /// How an ask goes.
+    pub(super) fn luck(&mut self, ask: &Ask, luck: Luck) -> Luck {
+        let is_append = matches!(ask, Ask::Append(..));
+        if is_append && self.is(Plant::AcknowledgeEarly, 20) { Luck::Forgotten } else { luck }
+    }
+
+    /// Of what an epoch's name is made.
     pub(super) fn epoch_bits(&mut self, bits: u64) -> u64 {
-        bits
+        if self.is(Plant::ReuseEpoch, 1) { 1 } else { bits }
     }
 
-    pub(super) fn tamper(&mut self, _: usize, _: &StreamTable, _: &mut Vec<(Heard, Put)>) {}
+    /// What a worker is told that a client may do.
+    pub(super) fn grants(&mut self, grants: Arc<Grants>) -> Arc<Grants> {
+        if !self.is(Plant::IgnoreDenial, 1) {
+            return grants;
+        }
+        Arc::new(Grants { subscribe: vec![pattern(">")], publish: grants.publish.clone() })
+    }
+
+    /// Who a worker is told that a client is.
+    pub(super) fn user(&mut self, user: Option<Arc<str>>) -> Option<Arc<str>> {
+        if self.is(Plant::IgnoreAudience, 1) { Some("ann".into()) } else { user }
+    }
+
+    /// What a client reads.
+    pub(super) fn tamper(&mut self, table: &StreamTable, frames: &mut Vec<(Heard, Put)>) {
+        if self.plant.is_none() {
+            return;
+        }
+        let mut at = 0;
+        while at < frames.len() {
+            at += self.tamper_at(table, frames, at);
+        }
+    }
+
+    /// Tampers with one frame; how many to go on by.
+    fn tamper_at(
+        &mut self,
+        table: &StreamTable,
+        frames: &mut Vec<(Heard, Put)>,
+        at: usize,
+    ) -> usize {
+        let (heard, put) = (frames[at].0.clone(), frames[at].1);
+        match heard {
+            Heard::Event(event) => {
+                let is_latest = table.specs()[event.stream].mode.latest;
+                let is_last = at + 1 == frames.len();
+                let misses = is_latest && is_last && self.is(Plant::LatestMissesLast, 2);
+                if misses || self.is(Plant::DropOne, 40) {
+                    frames.remove(at);
+                    return 0;
+                }
+                let next = frames.get(at + 1).map(|(next, _)| next.clone());
+                if let Some(Heard::Event(next)) = next
+                    && next.stream == event.stream
+                    && self.is(Plant::SwapTwo, 20)
+                {
+                    frames.swap(at, at + 1);
+                    return 2;
+                }
+            }
+            Heard::Message(Message::Gap(_)) if self.is(Plant::SkipGap, 2) => {
+                frames.remove(at);
+                return 0;
+            }
+            Heard::Message(message) => return self.tamper_message(table, message, put, frames, at),
+            _ => {}
+        }
+        1
+    }
+
+    fn tamper_message(
+        &mut self,
+        table: &StreamTable,
+        mut message: Message,
+        put: Put,
+        frames: &mut Vec<(Heard, Put)>,
+        at: usize,
+    ) -> usize {
+        let mut repeated = None;
+        match &mut message {
+            Message::Mark(positions) if self.is(Plant::MarkAhead, 5) => {
+                positions.iter_mut().for_each(|position| position.seq += 3);
+            }
+            Message::Replay { events, done: true, .. } if self.is(Plant::StopShort, 2) => {
+                events.pop();
+            }
+            Message::Replay { stream, events, done: true, .. }
+                if self.is(Plant::RepeatAtSwitch, 2) =>
+            {
+                let stream = table.find(stream.as_str()).unwrap().get();
+                repeated = events.last().map(|event| {
+                    let data = super::wire::data_of(event).to_vec();
+                    Heard::Event(EventFrame { stream, seq: event.seq, data })
+                });
+            }
+            _ => {}
+        }
+        frames[at].0 = Heard::Message(message);
+        match repeated {
+            Some(repeated) => {
+                frames.insert(at + 1, (repeated, put));
+                2
+            }
+            None => 1,
+        }
+    }
 }

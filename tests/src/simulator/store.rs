@@ -99,17 +99,24 @@ impl Store {
                 Box::new(move || answer(results))
             }
             Ask::Read(at, after, bytes_max, answer) => {
-                let page = if is_refused { Err(broken()) } else { Ok(self.page(at, after, bytes_max)) };
+                let page =
+                    if is_refused { Err(broken()) } else { Ok(self.page(at, after, bytes_max)) };
                 Box::new(move || answer(page))
             }
             Ask::Locate(at, selector, what, answer) => {
-                let found = if is_refused { Err(broken()) } else { Ok(self.find(at, &selector, what)) };
+                let found =
+                    if is_refused { Err(broken()) } else { Ok(self.find(at, &selector, what)) };
                 Box::new(move || answer(found))
             }
         }
     }
 
-    fn apply(&self, at: StreamIndex, drafts: Vec<Draft>, is_forgotten: bool) -> Vec<Result<Appended, Error>> {
+    fn apply(
+        &self,
+        at: StreamIndex,
+        drafts: Vec<Draft>,
+        is_forgotten: bool,
+    ) -> Vec<Result<Appended, Error>> {
         let mut streams = self.streams.lock().unwrap();
         let kept = &mut streams[at.get()];
         let spec = self.table.spec(at).unwrap();
@@ -127,7 +134,8 @@ impl Store {
                 Some(Ok(seq)) => (seq, true),
                 None => {
                     if let Some(id) = &draft.id {
-                        kept.ids.insert((draft.publisher.clone(), id.clone()), (draft.clone(), next));
+                        kept.ids
+                            .insert((draft.publisher.clone(), id.clone()), (draft.clone(), next));
                     }
                     events.push(Event { seq: next, time_ms: kept.time_ms, draft });
                     (next, false)
@@ -195,13 +203,20 @@ impl Store {
         let kept = &streams[at.get()];
         let kept_events = kept.events();
         let after = match what {
-            Locate::Since(ms) => kept_events.iter().find(|event| event.time_ms >= ms).map(|event| event.seq - 1),
+            Locate::Since(ms) => {
+                kept_events.iter().find(|event| event.time_ms >= ms).map(|event| event.seq - 1)
+            }
             Locate::Last(count) => {
                 let matching = kept_events.iter().rev().filter(|event| selector.selects(event));
                 // With fewer than were asked for, everything that is kept was looked at.
-                let found: Vec<Seq> = matching.take(count as usize).map(|event| event.seq - 1).collect();
+                let found: Vec<Seq> =
+                    matching.take(count as usize).map(|event| event.seq - 1).collect();
                 let is_enough = found.len() == count as usize && count > 0;
-                if count == 0 { None } else { is_enough.then(|| found[found.len() - 1]).or(Some(kept.first - 1)) }
+                if count == 0 {
+                    None
+                } else {
+                    is_enough.then(|| found[found.len() - 1]).or(Some(kept.first - 1))
+                }
             }
         };
         Located { epoch: kept.epoch.clone(), after: after.unwrap_or(kept.last), truncated: false }
@@ -261,7 +276,8 @@ impl Store {
         }
         kept.ids.clear();
         kept.epoch = Epoch::from_bits(bits);
-        let mut ledger = EpochLedger::new(kept.epoch.clone(), self.clock.tick(), kept.first, kept.last);
+        let mut ledger =
+            EpochLedger::new(kept.epoch.clone(), self.clock.tick(), kept.first, kept.last);
         let old = kept.ledger.current();
         let events = old.range(kept.first - 1, kept.last);
         ledger.events = events.map(|recorded| (recorded.event.seq, recorded.clone())).collect();

@@ -2,9 +2,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::{Limits, Retention, StreamSpec, StreamTable};
-use protocol::{
-    Audience, ClientId, Draft, Durability, Mode, Pattern, Payload, StreamName, Topic,
-};
+use protocol::{Audience, ClientId, Draft, Durability, Mode, Pattern, Payload, StreamName, Topic};
 
 use super::random::Random;
 
@@ -53,7 +51,7 @@ impl Topology {
         let tail_bytes_max = *random.pick(&[600, 4_000, 40_000, 400_000]);
         let limits = Limits {
             recent_bytes_max: *random.pick(&[500, 5_000, 50_000, 500_000]),
-            page_bytes: *random.pick(&[300, 3_000, 30_000, 256 << 10]),
+            page_bytes: *random.pick(&[1_500, 5_000, 30_000, 256 << 10]),
             appends_max: 16,
         };
         Self {
@@ -114,7 +112,8 @@ pub fn any_pattern(random: &mut Random, roots: usize) -> Pattern {
 pub fn any_topic(random: &mut Random, roots: usize) -> Topic {
     let root = ROOTS[random.below(roots as u64) as usize];
     let leaf = *random.pick(&LEAVES);
-    let text = if random.one_in(5) { format!("{root}.{leaf}.deep") } else { format!("{root}.{leaf}") };
+    let text =
+        if random.one_in(5) { format!("{root}.{leaf}.deep") } else { format!("{root}.{leaf}") };
     Topic::parse(&text).unwrap()
 }
 

@@ -16,6 +16,8 @@ impl World {
                 self.write(connection, false);
             }
         }
+        // Who reads on may need a page.
+        self.take_requests(node);
     }
 
     /// A socket takes more.
@@ -110,7 +112,7 @@ impl World {
             return;
         }
         let mut frames = connection.arrive(&self.said);
-        self.planted.tamper(connection.person, &self.topology.table, &mut frames);
+        self.planted.tamper(&self.topology.table, &mut frames);
         let at = self.clock.tick();
         for (heard, put) in frames {
             self.tell(|| format!("connection {place} hears {}", brief(&heard)));

@@ -3,8 +3,8 @@ use std::rc::Rc;
 
 use engine::{Renderer, Rendering, SessionTokens, Stream};
 use protocol::{
-    ClientId, Conversation, Error, Event, Frame, FrameKind, Message, Payload,
-    Position, Request, Seq, dialect::Misspelled,
+    ClientId, Conversation, Error, Event, Frame, FrameKind, Message, Payload, Position, Request,
+    Seq, dialect::Misspelled,
 };
 
 /// Events in order, as frames of their own.
@@ -92,7 +92,13 @@ pub fn data_of(event: &Event) -> &[u8] {
 }
 
 impl Renderer for SimRenderer {
-    fn event(&mut self, rendering: Rendering, stream: &Stream<'_>, event: &Event, out: &mut Vec<u8>) {
+    fn event(
+        &mut self,
+        rendering: Rendering,
+        stream: &Stream<'_>,
+        event: &Event,
+        out: &mut Vec<u8>,
+    ) {
         Self::framed(out, EVENT, &Self::event_body(rendering, stream, event));
     }
 

@@ -16,7 +16,7 @@ use super::topology::Topology;
 use super::wire::{OpenTokens, Said, SimRenderer};
 
 /// How long a world goes on without faults, so that everybody can reach the head.
-const HEAL_MS: u64 = 8_000;
+const HEAL_MS: u64 = 10_000;
 
 /// Most steps that are told.
 const TRACE_MAX: usize = 1 << 20;
@@ -193,7 +193,12 @@ impl World {
             if trace.len() >= TRACE_MAX {
                 trace.pop_front();
             }
-            trace.push_back(format!("{:>6} ms {:>7}  {}", self.clock.ms(), self.clock.tick(), what()));
+            trace.push_back(format!(
+                "{:>6} ms {:>7}  {}",
+                self.clock.ms(),
+                self.clock.tick(),
+                what()
+            ));
         }
     }
 
@@ -230,10 +235,21 @@ impl World {
 
     /// What happened, when it is over.
     pub fn into_history(mut self, healed: u64) -> (History, Option<VecDeque<String>>) {
+        for place in 0..self.connections.len() {
+            let connection = &self.connections[place];
+            if connection.is_open {
+                let view = self.nodes[connection.worker].worker.view(connection.key);
+                let (is_blocked, is_closing) = (connection.is_blocked, connection.is_closing);
+                self.tell(|| format!("connection {place} ends with {view:?}, blocked {is_blocked} closing {is_closing}"));
+            }
+        }
         let history = History {
             table: self.topology.table.clone(),
             ledgers: self.store.take_ledgers(),
-            records: std::mem::take(&mut self.connections).into_iter().map(|connection| connection.record).collect(),
+            records: std::mem::take(&mut self.connections)
+                .into_iter()
+                .map(|connection| connection.record)
+                .collect(),
             ended: self.clock.tick(),
             healed,
         };

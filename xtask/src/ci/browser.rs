@@ -1,28 +1,21 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
 use super::shell::Shell;
 use super::tally::Runner;
 
-/// It drives the Chromium that it is shown and brings none.
-const PLAYWRIGHT: &str = "1.65.1";
-
-/// Tests with a browser are ignored unless they are asked for, so that plain `cargo test` needs
-/// none. They find it by `TIDINGS_CHROMIUM`, and playwright-core in the folder
-/// `TIDINGS_NODE_MODULES`.
+/// Lets a real browser use the real server. playwright-core drives the Chromium that it is shown
+/// and brings none.
 pub(super) fn test(shell: &mut Shell) -> Result<()> {
-    if !shell.has("tests/tests/browser.rs") && !shell.has("tests/tests/browser/main.rs") {
-        shell.note("there are no browser tests yet");
-        return Ok(());
-    }
-    let instead = "install Debian's chromium and Node, or leave this out: --without browser";
+    let instead = "install Chromium and Node, or leave this out: --without browser";
     let chromium = chromium(shell).context(instead)?;
-    let modules = playwright(shell).context(instead)?;
-    let mut tests =
-        shell.cargo("test --locked --package tidings-tests --test browser -- --ignored");
-    tests.env("TIDINGS_CHROMIUM", chromium).env("TIDINGS_NODE_MODULES", modules);
-    shell.test(Runner::Cargo, tests)
+    shell.run(shell.command("npm", "--prefix tests/browser ci --no-audit --no-fund"))?;
+    // The profile of the tests, which have just built it.
+    shell.run(shell.cargo("build --locked --profile test --package tidings --bin tidings"))?;
+    let mut tests = shell.command("npm", "--prefix tests/browser test");
+    tests.env("CHROMIUM", chromium).env("TIDINGS_BIN", shell.target()?.join("debug/tidings"));
+    shell.test(Runner::Node, tests)
 }
 
 /// Debian's Chromium, installed where it is missing.
@@ -40,26 +33,6 @@ fn chromium(shell: &mut Shell) -> Result<PathBuf> {
         shell.run(command)?;
     }
     on_path("chromium").context("chromium is installed but not found")
-}
-
-/// The folder of modules that has playwright-core.
-fn playwright(shell: &mut Shell) -> Result<PathBuf> {
-    let home = shell.build("browser");
-    let modules = home.join("node_modules");
-    let package = modules.join("playwright-core/package.json");
-    let version = format!("\"version\": \"{PLAYWRIGHT}\"");
-    let is_there = |package: &Path| {
-        std::fs::read_to_string(package).is_ok_and(|package| package.contains(&version))
-    };
-    if !is_there(&package) {
-        std::fs::create_dir_all(&home)?;
-        let arguments = "install --no-save --no-audit --no-fund --no-package-lock --prefix";
-        let mut install = shell.command("npm", arguments);
-        install.arg(&home).arg(format!("playwright-core@{PLAYWRIGHT}"));
-        shell.run(install)?;
-        ensure!(is_there(&package), "npm did not install playwright-core {PLAYWRIGHT}");
-    }
-    Ok(modules)
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {

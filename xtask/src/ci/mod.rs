@@ -121,8 +121,7 @@ fn choose(arguments: &[String]) -> Result<Vec<bool>> {
 /// Checks every library with no features but those that it asks for itself: in the workspace's
 /// build one crate's features can hide that another forgot to ask for them.
 fn each_crate_alone(shell: &mut Shell) -> Result<()> {
-    let metadata = shell.output(shell.cargo("metadata --no-deps --format-version 1"))?;
-    let metadata: Value = serde_json::from_slice(&metadata)?;
+    let metadata = shell.metadata()?;
     let packages = metadata.get("packages").and_then(Value::as_array);
     for package in packages.into_iter().flatten() {
         let field = |name| package.get(name).and_then(Value::as_str).unwrap_or_default();

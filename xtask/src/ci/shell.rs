@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
 
 use super::tally::{Runner, Tally};
 
@@ -52,10 +53,6 @@ impl Shell {
         self.repository.join("build").join(path)
     }
 
-    pub(super) fn has(&self, path: &str) -> bool {
-        self.repository.join(path).exists()
-    }
-
     pub(super) fn cargo(&self, arguments: &str) -> Command {
         self.command(&self.cargo, arguments)
     }
@@ -87,6 +84,19 @@ impl Shell {
         let output = output.with_context(|| shown(&command))?;
         ensure!(output.status.success(), "`{}` failed", shown(&command));
         Ok(output.stdout)
+    }
+
+    /// What cargo says about the workspace.
+    pub(super) fn metadata(&self) -> Result<Value> {
+        let metadata = self.output(self.cargo("metadata --no-deps --format-version 1"))?;
+        Ok(serde_json::from_slice(&metadata)?)
+    }
+
+    /// Where cargo builds.
+    pub(super) fn target(&self) -> Result<PathBuf> {
+        let metadata = self.metadata()?;
+        let folder = metadata.get("target_directory").and_then(Value::as_str);
+        Ok(folder.context("cargo names no target directory")?.into())
     }
 
     /// Like [`Shell::run`], and counts what the test runner says of its tests.

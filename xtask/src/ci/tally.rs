@@ -3,6 +3,7 @@
 pub(super) enum Runner {
     Cargo,
     Autobahn,
+    Node,
 }
 
 /// Tests, counted from the lines of their runners.
@@ -22,6 +23,7 @@ impl Tally {
         let found = match runner {
             Runner::Cargo => cargo(line),
             Runner::Autobahn => autobahn(line),
+            Runner::Node => node(line),
         };
         if let Some(found) = found {
             self.add(&found);
@@ -53,6 +55,18 @@ fn autobahn(line: &str) -> Option<Tally> {
     Some(Tally { passed, failed: expected - passed })
 }
 
+/// `# pass 3`, `# fail 0`, `# cancelled 0`; the sign in front depends on the reporter.
+fn node(line: &str) -> Option<Tally> {
+    let (_, rest) = line.split_once(' ').filter(|(sign, _)| matches!(*sign, "#" | "ℹ"))?;
+    let (word, count) = rest.split_once(' ')?;
+    let count = count.parse().ok()?;
+    match word {
+        "pass" => Some(Tally { passed: count, failed: 0 }),
+        "fail" | "cancelled" => Some(Tally { passed: 0, failed: count }),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +94,15 @@ mod tests {
         assert_eq!(read(Runner::Autobahn, line), (294, 7));
         assert_eq!(read(Runner::Autobahn, "0 of 301 {}"), (0, 301));
         assert_eq!(read(Runner::Autobahn, "core: 247 cases in 12 s"), (0, 0));
+    }
+
+    #[test]
+    fn reads_node() {
+        let mut tally = Tally::default();
+        for line in ["# tests 5", "# pass 3", "ℹ fail 1", "# cancelled 1", "ok 1 - passes # time"]
+        {
+            tally.read(Runner::Node, line);
+        }
+        assert_eq!((tally.passed, tally.failed), (3, 2));
     }
 }

@@ -142,7 +142,7 @@ async fn a_connection_serves_many_requests_and_is_replaced_when_it_ends() {
     }
     assert_eq!(connections.load(Ordering::SeqCst), 1);
     let _: Value = admin.get("/last").await.unwrap();
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
     let _: Value = admin.get("/v1/health").await.unwrap();
     assert_eq!(connections.load(Ordering::SeqCst), 2);
 }

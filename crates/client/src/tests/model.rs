@@ -165,7 +165,10 @@ impl World {
                 (Start::Last(count as u32), first.map_or(0, |first| first - 1))
             }
         };
-        let joins = self.readers.values().all(|cursor| *cursor == asked);
+        // What an ended subscription's reader had sent, others leave out: history before that
+        // cannot come live.
+        let joins = self.readers.values().all(|cursor| *cursor == asked)
+            && self.endings.iter().all(|ending| ending.until <= asked);
         let after = if joins { asked } else { head };
         self.last_name += 1;
         self.last_key += 1;
@@ -206,6 +209,8 @@ impl World {
             served.values().any(|other| other.mode == *mode)
                 || endings.iter().any(|ending| ending.mode == *mode && ending.until > *cursor)
         });
+        let readers = &self.readers;
+        self.endings.retain(|ending| readers.values().any(|cursor| *cursor < ending.until));
         self.client.ended(*key);
     }
 

@@ -150,6 +150,28 @@ async fn requests_in_flight_are_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_given_up_makes_room_and_closing_needs_none() {
+    let request_timeout = Duration::from_secs(5);
+    let options = Options { in_flight_max: 1, request_timeout, ..Options::default() };
+    let (client, _server, mut peer) = connected(options).await;
+    let first = publishing(&client, message(1));
+    peer.heard().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let second = publishing(&client, message(2));
+    assert_eq!(first.await.unwrap(), Err(Error::Timeout));
+    let asked = peer.heard().await;
+    // Too late, and about something else.
+    peer.say(&json!({"id": 1, "ok": ok(1, false)}));
+    peer.say(&json!({"id": asked["id"], "ok": ok(2, false)}));
+    assert_eq!(second.await.unwrap(), Ok(appended(2, false)));
+
+    let third = publishing(&client, message(3));
+    peer.heard().await;
+    client.close().await;
+    assert_eq!(third.await.unwrap(), Err(Error::Stopped));
+}
+
+#[tokio::test(start_paused = true)]
 async fn history_is_read_in_pages() {
     let (client, _server, mut peer) = connected(Options::default()).await;
     let asking = client.clone();

@@ -66,7 +66,8 @@ pub(super) fn look_ahead<'e>(
 ) -> Ahead<'e> {
     let next = after + 1;
     match page {
-        Some(page) if page.first > next => Ahead::Lost(page.first),
+        // What lies behind `until` may still be had from the tail.
+        Some(page) if page.first > next => Ahead::Lost(page.first.min(until + 1)),
         Some(page) => {
             let at = page.segments.partition_point(|segment| segment.last() < next);
             ahead_in(page.segments.iter().skip(at), after, until, wanted)
@@ -85,7 +86,11 @@ fn ahead_in<'e>(
     wanted: impl FnMut(&Event) -> bool,
 ) -> Ahead<'e> {
     if let Some(Segment::Hole(hole)) = segments.clone().next() {
-        return Ahead::Hole(Hole { from: hole.from.max(after + 1), ..*hole });
+        return Ahead::Hole(Hole {
+            from: hole.from.max(after + 1),
+            to: hole.to.min(until),
+            ..*hole
+        });
     }
     let mut last = after;
     let batches = segments.by_ref().map_while(|segment| match segment {

@@ -34,9 +34,16 @@ impl Worker {
     }
 
     /// A page for the backfill arrived, or failed to.
-    pub(super) fn take_backfill(&mut self, at: StreamIndex, page: Option<&Page>) {
+    pub(super) fn take_backfill(&mut self, at: StreamIndex, after: Seq, page: Option<&Page>) {
         let Some(stream) = self.streams.get_mut(at.get()) else { return };
-        let (Some(backfill), Some(view)) = (&mut stream.backfill, &mut stream.view) else { return };
+        let (Some(backfill), Some(view)) = (&mut stream.backfill, &mut stream.view) else {
+            // The worker skipped ahead meanwhile: who still waits begins it again.
+            return self.look_again_at_view(at);
+        };
+        if backfill.at != after {
+            // An earlier backfill asked for it, which came to nothing.
+            return;
+        }
         let Some(page) = page else {
             // The readers ask again, and with them the backfill begins again.
             stream.backfill = None;
@@ -61,7 +68,10 @@ impl Worker {
         let waits = |session: &crate::session::Session| {
             session.readers.iter().any(|reader| reader.stream == at && !reader.is_live)
         };
-        let places: Vec<u32> = self.sessions.iter().filter(|(_, session)| waits(session))
+        let places: Vec<u32> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| waits(session))
             .map(|(place, _)| place as u32)
             .collect();
         for place in places {

@@ -125,9 +125,7 @@ impl Worker {
         if session.is_closing {
             return;
         }
-        let outbox = session
-            .outbox
-            .get_or_insert_with(|| self.outboxes.pop().unwrap_or_default());
+        let outbox = session.outbox.get_or_insert_with(|| self.outboxes.pop().unwrap_or_default());
         let (renderer, conversation) = (&mut self.renderer, &mut session.conversation);
         outbox.push_own(|out| {
             renderer.message(session.rendering, conversation.as_mut(), message, out);
@@ -141,10 +139,18 @@ impl Worker {
         if session.generation != key.generation {
             return;
         }
-        let outbox =
-            session.outbox.get_or_insert_with(|| self.outboxes.pop().unwrap_or_default());
+        let outbox = session.outbox.get_or_insert_with(|| self.outboxes.pop().unwrap_or_default());
         outbox.push_own(write);
         self.queue(key.place);
+    }
+
+    /// Like [`Worker::append`], for the transport's last bytes, such as a close frame: nothing
+    /// follows them.
+    pub fn append_last(&mut self, key: ClientKey, write: impl FnOnce(&mut Vec<u8>)) {
+        self.append(key, write);
+        if let Some(session) = self.session_mut(key) {
+            (session.is_closing, session.is_behind) = (true, false);
+        }
     }
 
     /// The next client that may have something to write. The transport then calls
@@ -264,11 +270,7 @@ impl Worker {
     }
 }
 
-fn forget(
-    places: &mut std::collections::HashMap<Arc<str>, Vec<u32>>,
-    name: &Arc<str>,
-    place: u32,
-) {
+fn forget(places: &mut std::collections::HashMap<Arc<str>, Vec<u32>>, name: &Arc<str>, place: u32) {
     if let Some(list) = places.get_mut(name) {
         list.retain(|other| *other != place);
         if list.is_empty() {

@@ -1,6 +1,6 @@
 use protocol::{
-    Answer, Appended, CloseReason, Command, Draft, Error, ErrorCode, Frame, History, Message, Pattern, Publisher,
-    Request as ClientRequest,
+    Answer, Appended, CloseReason, Command, Draft, Error, ErrorCode, Frame, History, Message,
+    Pattern, Publisher, Request as ClientRequest,
 };
 
 use super::{ClientKey, Now, Request, Ticket, Worker};
@@ -124,9 +124,5 @@ impl Worker {
 
 /// Whom audiences are compared with for a session.
 pub(super) fn viewer_of(session: &Session) -> Viewer {
-    Viewer {
-        client: session.client,
-        user: session.user.clone(),
-        groups: session.groups().to_vec(),
-    }
+    Viewer { client: session.client, user: session.user.clone(), groups: session.groups().to_vec() }
 }

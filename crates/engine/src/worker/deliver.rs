@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use protocol::{Event, Position};
+use protocol::{Event, Position, Seq};
 
 use super::Counters;
 use crate::outbox::Outbox;
@@ -21,6 +21,14 @@ pub(super) struct Courier<'a> {
     pub(super) counters: &'a mut Counters,
 }
 
+/// What precedes each event.
+pub(super) struct Before {
+    /// The session's positions.
+    pub(super) positions: Vec<Position>,
+    /// How far the stream's other readers have come.
+    pub(super) others: Seq,
+}
+
 /// Where an event's bytes are.
 enum Rendered {
     Shared(Rc<Run>, Span),
@@ -29,9 +37,9 @@ enum Rendered {
 }
 
 impl Courier<'_> {
-    /// Delivers events in the order given; `positions` are the session's, where they precede each
+    /// Delivers events in the order given, behind the session's positions where those precede each
     /// event.
-    pub(super) fn deliver(&mut self, events: &[&Event], positions: Option<Vec<Position>>) {
+    pub(super) fn deliver(&mut self, events: &[&Event], positions: Option<Before>) {
         if events.is_empty() {
             return;
         }
@@ -91,17 +99,13 @@ impl Courier<'_> {
         }
     }
 
-    fn deliver_with_positions(
-        &mut self,
-        outbox: &mut Outbox,
-        events: &[&Event],
-        mut positions: Vec<Position>,
-    ) {
+    fn deliver_with_positions(&mut self, outbox: &mut Outbox, events: &[&Event], before: Before) {
+        let Before { mut positions, others } = before;
         let rendering = self.session.rendering;
         for (place, event) in events.iter().enumerate() {
             let of_stream = positions.iter_mut().find(|p| p.stream == *self.stream.name);
             if let Some(position) = of_stream {
-                position.seq = event.seq;
+                position.seq = event.seq.min(others);
             }
             outbox.push_own(|out| self.renderer.positions(rendering, &positions, out));
             match self.rendered(event, events.get(place..).unwrap_or_default()) {

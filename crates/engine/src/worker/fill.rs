@@ -1,7 +1,7 @@
-use protocol::{Event, Gap, GapReason, Message, Position, Seq};
+use protocol::{Event, Gap, GapReason, Message, Seq};
 
 use super::ahead::{Ahead, Memory, choose, look_ahead};
-use super::deliver::Courier;
+use super::deliver::{Before, Courier};
 use super::{StreamState, Worker};
 use crate::broker::{Hole, Page};
 use crate::render::Stream;
@@ -70,6 +70,7 @@ impl Worker {
             return Step::Live;
         }
         if reader.due_ms > self.now.ms {
+            self.schedule_read(place, reader.due_ms);
             return Step::Waits;
         }
         self.read(place, at_reader, &reader)
@@ -77,11 +78,9 @@ impl Worker {
 
     /// Everything for the reader is sent: new events reach it in the burst in which they come.
     fn go_live(&mut self, place: u32, at_reader: usize) {
-        let now_ms = self.now.ms;
         let Some(session) = self.sessions.get_mut(place as usize) else { return };
         let Some(reader) = session.readers.get_mut(at_reader) else { return };
         reader.is_live = true;
-        reader.due_ms = now_ms + u64::from(reader.mode.interval_ms);
     }
 
     /// Forgets where subscriptions began and ended, once every reader has passed it.
@@ -111,17 +110,26 @@ impl Worker {
     }
 
     /// Tells that the stream's epoch is another one now; its readers begin with what is kept.
-    fn tell_epoch(&mut self, place: u32, at: StreamIndex) {
+    pub(super) fn tell_epoch(&mut self, place: u32, at: StreamIndex) {
         let Some(first) = self.streams.get(at.get()).map(|stream| stream.first) else { return };
         let Some(session) = self.sessions.get_mut(place as usize) else { return };
         for reader in session.readers.iter_mut().filter(|reader| reader.stream == at) {
             (reader.is_reset, reader.is_live) = (false, false);
             reader.cursor = first.saturating_sub(1);
+            // The gap names it.
+            (reader.marked, reader.until) = (reader.cursor, 0);
         }
         self.tell_gap(place, at, 1, first.saturating_sub(1), GapReason::Epoch);
     }
 
-    pub(super) fn tell_gap(&mut self, place: u32, at: StreamIndex, from: Seq, to: Seq, reason: GapReason) {
+    pub(super) fn tell_gap(
+        &mut self,
+        place: u32,
+        at: StreamIndex,
+        from: Seq,
+        to: Seq,
+        reason: GapReason,
+    ) {
         let (Some(spec), Some(stream)) = (self.table.spec(at), self.streams.get(at.get())) else {
             return;
         };
@@ -166,9 +174,11 @@ impl Worker {
                 return Step::Waits;
             }
         }
-        match self.send_ahead(place, reader, page.as_deref()) {
+        let until = self.until(place, at_reader);
+        match self.send_ahead(place, reader, until, page.as_deref()) {
             Some(Sent::UpTo(reached, has_found)) => {
                 self.reach(place, at_reader, reached);
+                self.rest(place, at_reader, until);
                 if has_found { Step::Progress } else { Step::Yields }
             }
             Some(Sent::Hole(hole)) => {
@@ -184,12 +194,40 @@ impl Worker {
         }
     }
 
-    /// Sends what is ahead of a reader, on a page or at hand.
-    fn send_ahead(&mut self, place: u32, reader: &Reader, page: Option<&Page>) -> Option<Sent> {
+    /// Where the read that is under way ends, or one that begins now.
+    fn until(&mut self, place: u32, at_reader: usize) -> Seq {
+        let session = self.sessions.get_mut(place as usize);
+        let reader = session.and_then(|session| session.readers.get_mut(at_reader));
+        let Some(reader) = reader else { return 0 };
+        let read = self.streams.get(reader.stream.get()).map_or(0, |stream| stream.read);
+        if reader.mode.interval_ms == 0 || reader.until <= reader.cursor {
+            reader.until = read;
+        }
+        reader.until
+    }
+
+    /// A reader with an interval that has read all it wanted rests.
+    fn rest(&mut self, place: u32, at_reader: usize, until: Seq) {
+        let now_ms = self.now.ms;
+        let session = self.sessions.get_mut(place as usize);
+        let reader = session.and_then(|session| session.readers.get_mut(at_reader));
+        if let Some(reader) = reader.filter(|reader| reader.cursor >= until) {
+            reader.due_ms = now_ms + u64::from(reader.mode.interval_ms);
+        }
+    }
+
+    /// Sends what is ahead of a reader, up to `until`, on a page or at hand.
+    fn send_ahead(
+        &mut self,
+        place: u32,
+        reader: &Reader,
+        until: Seq,
+        page: Option<&Page>,
+    ) -> Option<Sent> {
         let (at, mode, after) = (reader.stream, reader.mode, reader.cursor);
-        let positions = self.positions_before(place);
+        let positions = self.positions_before(place, reader);
         let spec = self.table.spec(at)?;
-        let StreamState { recent, view, runs, epoch, read, .. } = self.streams.get_mut(at.get())?;
+        let StreamState { recent, view, runs, epoch, .. } = self.streams.get_mut(at.get())?;
         let session = self.sessions.get_mut(place as usize)?;
         let mut memory = Memory::default();
         let owns = |event: &Event| {
@@ -197,9 +235,9 @@ impl Worker {
                 && session.sees(&event.draft.audience)
         };
         let ahead = if mode.latest {
-            Ahead::Events(choose(view.as_ref()?.after(after), *read, owns))
+            Ahead::Events(choose(view.as_ref()?.after(after), until, owns))
         } else {
-            look_ahead(page, recent, after, *read, owns)
+            look_ahead(page, recent, after, until, owns)
         };
         let chosen = match ahead {
             Ahead::Events(chosen) => chosen,
@@ -230,9 +268,18 @@ impl Worker {
     }
 
     /// The session's positions, where its rendering names them before each event.
-    fn positions_before(&self, place: u32) -> Option<Vec<Position>> {
+    fn positions_before(&self, place: u32, reader: &Reader) -> Option<Before> {
         let session = self.sessions.get(place as usize)?;
-        self.renderer.names_positions(session.rendering).then(|| self.positions(session))
+        if !self.renderer.names_positions(session.rendering) {
+            return None;
+        }
+        let read = self.streams.get(reader.stream.get())?.read;
+        let others = session
+            .readers
+            .iter()
+            .filter(|other| other.stream == reader.stream && other.mode != reader.mode);
+        let others = others.map(|other| other.position(read)).min().unwrap_or(Seq::MAX);
+        Some(Before { positions: self.positions(session), others })
     }
 
     /// Whether what follows `after` is not at hand, but on a page of the broker.

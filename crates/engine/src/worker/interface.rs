@@ -1,8 +1,7 @@
 use std::sync::Arc;
 
 use protocol::{
-    ClientId, CloseReason, Conversation, Draft, History, Pattern, Position, Seq,
-    Welcome,
+    ClientId, CloseReason, Conversation, Draft, History, Pattern, Position, Seq, Welcome,
 };
 
 use crate::broker::Locate;

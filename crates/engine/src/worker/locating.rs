@@ -33,8 +33,7 @@ impl Worker {
             let ticket = LocateTicket { client: key, attempt: subscribing.attempt, body };
             for stream in self.streams_of(&asked.topics) {
                 let (topics, except) = (asked.topics.clone(), asked.except.clone());
-                let selector =
-                    Box::new(Selector { topics, except, viewer: Some(viewer.clone()) });
+                let selector = Box::new(Selector { topics, except, viewer: Some(viewer.clone()) });
                 self.requests.push_back(Request::Locate { ticket, stream, selector, what });
                 subscribing.awaited += 1;
             }

@@ -38,7 +38,8 @@ use protocol::{ClientId, Epoch, Seq, Topic};
 use slab::Slab;
 
 pub use interface::{
-    ClientKey, Connect, Counters, Limits, LocateTicket, Now, Request, SessionTokens, SessionView, Ticket,
+    ClientKey, Connect, Counters, Limits, LocateTicket, Now, Request, SessionTokens, SessionView,
+    Ticket,
 };
 pub use snapshot::Snapshot;
 

@@ -124,15 +124,23 @@ impl Worker {
             match (waiter, &page) {
                 (Waiter::Client(key), Some(page)) => self.show_page(key, stream, after, page),
                 (Waiter::Client(key), None) => self.schedule_read(key.place, now.ms + RETRY_MS),
-                (Waiter::Backfill, page) => self.take_backfill(stream, page.as_deref()),
+                (Waiter::Backfill, page) => self.take_backfill(stream, after, page.as_deref()),
             }
         }
-        while self.pages.in_flight.len() < IN_FLIGHT_MAX
-            && let Some(key) = self.pages.backlog.pop_front()
-        {
+        self.look_again_at_backlog();
+    }
+
+    /// Lets as many clients ask as there is room for; all of them where no further answer would
+    /// come to let the others ask.
+    fn look_again_at_backlog(&mut self) {
+        let in_flight = self.pages.in_flight.len();
+        let backlog = &mut self.pages.backlog;
+        let room =
+            if in_flight == 0 { backlog.len() } else { IN_FLIGHT_MAX.saturating_sub(in_flight) };
+        let clients: Vec<ClientKey> = backlog.drain(..room.min(backlog.len())).collect();
+        for key in clients {
             if self.session(key).is_some() {
                 self.look_again(key.place);
-                return;
             }
         }
     }
@@ -143,7 +151,8 @@ impl Worker {
         }
         if page.segments.is_empty() {
             // Nothing is kept after the asked place: those before it have lost all of it.
-            self.lose(key.place, at, after, page.first);
+            let read = self.streams.get(at.get()).map_or(0, |stream| stream.read);
+            self.lose(key.place, at, after, page.first.min(read + 1));
         }
         self.look_again(key.place);
     }

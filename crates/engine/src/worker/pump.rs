@@ -273,7 +273,8 @@ impl Worker {
     /// Puts the parts into the writes of live readers; those that cannot take more fall behind.
     fn distribute(&mut self, at: StreamIndex, events: &[&Event], scratch: &Scratch) {
         for part in &scratch.parts {
-            let group = scratch.plans.get(part.plan).and_then(|plan| plan.set.groups.get(part.group));
+            let group =
+                scratch.plans.get(part.plan).and_then(|plan| plan.set.groups.get(part.group));
             let building = scratch.building.get(part.run);
             let (Some(group), Some(building)) = (group, building) else { continue };
             for target in &group.targets {
@@ -303,8 +304,7 @@ impl Worker {
             self.counters.stalls += 1;
             return;
         }
-        let outbox =
-            session.outbox.get_or_insert_with(|| self.outboxes.pop().unwrap_or_default());
+        let outbox = session.outbox.get_or_insert_with(|| self.outboxes.pop().unwrap_or_default());
         outbox.push_shared(run, part.start, part.end);
         session.counts.events_out += u64::from(part.events);
         self.counters.deliveries += u64::from(part.events);
@@ -316,19 +316,13 @@ impl Worker {
 
     /// A live reader has something to read after `cursor`, when its time comes.
     fn fall_behind(&mut self, target: Target, cursor: Seq) {
-        let now_ms = self.now.ms;
         let Some(session) = self.sessions.get_mut(target.place as usize) else { return };
         let Some(reader) = session.readers.get_mut(target.reader as usize) else { return };
         if !std::mem::take(&mut reader.is_live) {
             return;
         }
         reader.cursor = cursor;
-        let due_ms = reader.due_ms;
-        if due_ms > now_ms {
-            self.schedule_read(target.place, due_ms);
-        } else {
-            self.look_again(target.place);
-        }
+        self.look_again(target.place);
     }
 
     /// Lets those that fell a little behind find what was rendered in this burst.

@@ -101,7 +101,7 @@ impl Worker {
     fn keep_reader(&self, reader: &Reader) -> Option<(Reader, Epoch)> {
         let stream = self.streams.get(reader.stream.get())?;
         let cursor = reader.position(stream.read);
-        let reader = Reader { cursor, is_live: false, due_ms: 0, ..reader.clone() };
+        let reader = Reader { cursor, is_live: false, due_ms: 0, until: 0, ..reader.clone() };
         Some((reader, stream.epoch.clone()))
     }
 
@@ -149,14 +149,16 @@ impl Worker {
     }
 
     fn restore_subscription(&mut self, place: u32, kept: Kept) {
-        let subscription =
-            self.index.insert(place, kept.id, kept.mode, &kept.topics, kept.except);
+        let subscription = self.index.insert(place, kept.id, kept.mode, &kept.topics, kept.except);
         let Some(session) = self.sessions.get_mut(place as usize) else { return };
         session.subscriptions.push(subscription);
         let rare = session.rare_mut();
         let beginnings = kept.beginnings.into_iter();
-        rare.beginnings
-            .extend(beginnings.map(|(stream, after)| Beginning { subscription, stream, after }));
+        rare.beginnings.extend(beginnings.map(|(stream, after)| Beginning {
+            subscription,
+            stream,
+            after,
+        }));
         rare.replays
             .extend(kept.replays.into_iter().map(|replay| Replay { subscription, ..replay }));
     }

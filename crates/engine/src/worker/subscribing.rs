@@ -57,7 +57,8 @@ impl Worker {
         let held: usize = subscriptions.map(|subscription| subscription.topic_count()).sum();
         let asked: usize = bodies.iter().map(|body| body.topics.len()).sum();
         if held + asked > session.subscriptions_max as usize {
-            let message = format!("at most {} patterns may be subscribed", session.subscriptions_max);
+            let message =
+                format!("at most {} patterns may be subscribed", session.subscriptions_max);
             return Err(Error::new(ErrorCode::TooManySubscriptions, message));
         }
         for body in bodies {
@@ -91,6 +92,12 @@ impl Worker {
     /// Begins all subscriptions of a command at once, or none of them, and answers it.
     pub(super) fn begin_all(&mut self, key: ClientKey, subscribing: Subscribing) {
         let mut begun = Vec::new();
+        for body in &subscribing.bodies {
+            for stream in self.streams_of(&body.topics) {
+                self.watch(stream);
+                self.settle_epoch(key, stream);
+            }
+        }
         for body in 0..subscribing.bodies.len() {
             match self.begin(key, &subscribing, body) {
                 Ok(one) => begun.push(one),
@@ -114,6 +121,14 @@ impl Worker {
             self.reply(key, subscribing.request.id, Ok(answer));
         }
         self.queue(key.place);
+    }
+
+    /// What begins in a new epoch begins behind the gap that tells of it.
+    fn settle_epoch(&mut self, key: ClientKey, stream: StreamIndex) {
+        let mut readers = self.session(key).into_iter().flat_map(|session| &session.readers);
+        if readers.any(|reader| reader.stream == stream && reader.is_reset) {
+            self.tell_epoch(key.place, stream);
+        }
     }
 
     /// Carries out the commands that waited behind one that is done.
@@ -140,15 +155,13 @@ impl Worker {
         let body = subscribing.bodies.get(place).ok_or_else(gone)?;
         let mut starts = SmallVec::<[(StreamIndex, Option<StartAt>); 4]>::new();
         for stream in self.streams_of(&body.topics) {
-            self.watch(stream);
             starts.push((stream, self.start_at(stream, subscribing, place)?));
         }
         let session = self.session_mut(key).ok_or_else(gone)?;
         session.subscription_last += 1;
         let id = SubscriptionId(session.subscription_last);
         let (place, mode) = (key.place, body.mode);
-        let subscription =
-            self.index.insert(place, id, mode, &body.topics, body.except.clone());
+        let subscription = self.index.insert(place, id, mode, &body.topics, body.except.clone());
         if let Some(session) = self.session_mut(key) {
             session.subscriptions.push(subscription);
         }
@@ -180,22 +193,21 @@ impl Worker {
         let is_reset = start.is_some_and(|start| start.is_reset);
         let mut readers = session.readers.iter().filter(|reader| reader.stream == at);
         // History comes apart from the live order, unless every reader of the stream begins there.
-        let joins = readers
-            .all(|reader| reader.position(read) == asked && reader.is_reset == is_reset);
+        let joins =
+            readers.all(|reader| reader.position(read) == asked && reader.is_reset == is_reset);
         let after = if joins { asked } else { read };
         if after > asked {
             let is_latest = mode.latest;
             let (subscription, stream, cursor, until) = (key, at, asked, read);
-            let replay =
-                Replay { subscription, id, stream, is_latest, is_reset, cursor, until };
+            let replay = Replay { subscription, id, stream, is_latest, is_reset, cursor, until };
             session.rare_mut().replays.push(replay);
             session.pause(at, read);
         }
         let is_reset = is_reset && joins;
         let is_live = after == read && !is_reset && session.replay(at).is_none();
-        let (marked, due_ms) = (after, 0);
+        let (marked, due_ms, until) = (after, 0, 0);
         let reader =
-            Reader { stream: at, mode, is_live, is_reset, cursor: after, due_ms, marked };
+            Reader { stream: at, mode, is_live, is_reset, cursor: after, due_ms, until, marked };
         self.read_for(place, key, reader);
         Some(Position { stream: name, epoch, seq: after })
     }
@@ -271,9 +283,9 @@ impl Worker {
     /// Takes a pattern out of every subscription that names it; whether one did.
     fn end_topic(&mut self, client: ClientKey, pattern: &Pattern) -> bool {
         let mut found = false;
-        while let Some(key) = self.find(client, |subscription| {
-            self.index.topics(subscription).contains(pattern)
-        }) {
+        while let Some(key) =
+            self.find(client, |subscription| self.index.topics(subscription).contains(pattern))
+        {
             found = true;
             let is_last = self.index.get(key).is_some_and(|other| other.topic_count() == 1);
             self.end(client, key, (!is_last).then_some(pattern));
@@ -292,7 +304,8 @@ impl Worker {
         };
         let (except, mode) = (subscription.except().to_vec(), subscription.mode);
         for at in self.streams_of(&topics) {
-            let (Some(spec), Some(stream)) = (self.table.spec(at), self.streams.get(at.get())) else {
+            let (Some(spec), Some(stream)) = (self.table.spec(at), self.streams.get(at.get()))
+            else {
                 continue;
             };
             let (read, mode) = (stream.read, mode.narrowed(spec.mode));
@@ -309,7 +322,7 @@ impl Worker {
             rare.endings.push(Ending { topics, except, mode, stream: at, after, until });
         }
         match topic {
-            Some(topic) => drop(self.index.remove_topic(key, topic)),
+            Some(topic) => self.remove_topic(client, key, topic),
             None => self.remove_subscription(client, key),
         }
         self.drop_idle_readers(client.place);
@@ -326,12 +339,27 @@ impl Worker {
         }
     }
 
+    /// Takes a pattern out of a subscription, and its history in streams that it leaves.
+    fn remove_topic(&mut self, client: ClientKey, key: SubscriptionKey, topic: &Pattern) {
+        self.index.remove_topic(key, topic);
+        let Some(subscription) = self.index.get(key) else { return };
+        let streams = self.streams_of(&self.index.topics(subscription));
+        let Some(session) = self.session_mut(client) else { return };
+        if let Some(rare) = &mut session.rare {
+            rare.replays
+                .retain(|replay| replay.subscription != key || streams.contains(&replay.stream));
+        }
+    }
+
     /// Drops readers that serve no subscription any more, present or ending.
     pub(super) fn drop_idle_readers(&mut self, place: u32) {
         let Some(session) = self.sessions.get(place as usize) else { return };
-        let idle: Vec<usize> = (0..session.readers.len())
-            .filter(|reader| !self.is_needed(session, *reader))
-            .collect();
+        let idle: Vec<usize> =
+            (0..session.readers.len()).filter(|reader| !self.is_needed(session, *reader)).collect();
+        if !idle.is_empty() {
+            // What is cached names readers by their places, which change now.
+            self.index.forget_matches();
+        }
         for reader in idle.into_iter().rev() {
             let Some(session) = self.sessions.get_mut(place as usize) else { return };
             let gone = session.readers.remove(reader);
@@ -352,7 +380,6 @@ impl Worker {
             },
         );
         let mut endings = session.rare.iter().flat_map(|rare| &rare.endings);
-        serves
-            || endings.any(|ending| ending.stream == reader.stream && ending.mode == reader.mode)
+        serves || endings.any(|ending| ending.stream == reader.stream && ending.mode == reader.mode)
     }
 }

@@ -70,9 +70,9 @@ impl Worker {
     }
 
     fn heartbeat(&mut self, key: ClientKey) {
-        let Some(session) = self.session(key) else { return };
+        let Some(session) = self.session(key).filter(|session| !session.is_closing) else { return };
         let heartbeat_ms = session.heartbeat_ms;
-        if !session.is_blocked && !session.is_closing {
+        if !session.is_blocked {
             self.mark(key.place);
         }
         self.requests.push_back(Request::Heartbeat { client: key });
@@ -92,8 +92,10 @@ impl Worker {
         }
         if let Some(session) = self.sessions.get_mut(place as usize) {
             for reader in &mut session.readers {
-                let stream = self.streams.get(reader.stream.get());
-                reader.marked = reader.position(stream.map_or(0, |stream| stream.read));
+                let name = self.table.spec(reader.stream).map(|spec| &spec.name);
+                if let Some(told) = moved.iter().find(|position| Some(&position.stream) == name) {
+                    reader.marked = told.seq;
+                }
             }
         }
         self.tell(place, &Message::Mark(moved));
@@ -120,7 +122,7 @@ impl Worker {
             let stream = self.streams.get(at.get())?;
             let readers = || session.readers.iter().filter(move |reader| reader.stream == at);
             let seq = readers().map(|reader| reader.position(stream.read)).min()?;
-            let moved = readers().any(|reader| reader.position(stream.read) != reader.marked);
+            let moved = readers().any(|reader| reader.marked != seq);
             let is_settled =
                 readers().all(|reader| !reader.is_reset) && session.replay(at).is_none();
             if !is_settled || !choose(moved) {
@@ -151,6 +153,8 @@ impl Worker {
         let Some(stream) = self.streams.get_mut(at.get()) else { return };
         if !stream.is_watched {
             stream.is_watched = true;
+            // Its epoch may have changed unseen.
+            self.pages.forget(at);
             stream.tail.watch(self.id, stream.wake.clone());
             // All of the tail: clients that come back will ask for it.
             let pull = stream.tail.pull(self.id, None, 0);
@@ -171,4 +175,3 @@ impl StreamState {
         (self.view, self.backfill) = (None, None);
     }
 }
-

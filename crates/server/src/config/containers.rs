@@ -53,9 +53,7 @@ impl<T: Setting> Setting for Vec<T> {
     }
 
     fn write(&self) -> Option<toml::Value> {
-        Some(toml::Value::Array(
-            self.iter().filter_map(T::write).collect(),
-        ))
+        Some(toml::Value::Array(self.iter().filter_map(T::write).collect()))
     }
 
     fn compare(&self, new: &Self, path: &str, reload: Reload, changes: &mut Changes) {
@@ -66,10 +64,7 @@ impl<T: Setting> Setting for Vec<T> {
             return;
         }
         let by_name = |items: &Self| -> BTreeMap<String, T> {
-            items
-                .iter()
-                .filter_map(|item| Some((item.identity()?, item.clone())))
-                .collect()
+            items.iter().filter_map(|item| Some((item.identity()?, item.clone()))).collect()
         };
         by_name(self).compare(&by_name(new), path, reload, changes);
     }
@@ -97,9 +92,7 @@ impl<T: Setting> Setting for BTreeMap<String, T> {
     }
 
     fn write(&self) -> Option<toml::Value> {
-        let entries = self
-            .iter()
-            .filter_map(|(name, value)| Some((name.clone(), value.write()?)));
+        let entries = self.iter().filter_map(|(name, value)| Some((name.clone(), value.write()?)));
         Some(toml::Value::Table(entries.collect()))
     }
 

@@ -14,10 +14,7 @@ impl Loaded {
         let Some(Value::Table(values)) = self.config.write() else {
             return String::new();
         };
-        let mut page = Page {
-            text: String::new(),
-            sources: &self.sources,
-        };
+        let mut page = Page { text: String::new(), sources: &self.sources };
         for key in Config::KEYS {
             let node = self.tree.find(key.name);
             match (key.shape(), values.get(key.name)) {
@@ -45,10 +42,7 @@ impl Loaded {
 }
 
 fn describe(sources: &Sources, node: Option<&Node>) -> String {
-    node.map_or_else(
-        || "default".to_owned(),
-        |node| sources.describe(&node.place),
-    )
+    node.map_or_else(|| "default".to_owned(), |node| sources.describe(&node.place))
 }
 
 struct Page<'a> {
@@ -76,9 +70,7 @@ impl Page<'_> {
             let node = node.and_then(|node| node.find(key.name));
             for (entry, value) in entries {
                 self.heading(&format!("[{name}.{}.{}]", key.name, quoted_key(entry)));
-                let node = node
-                    .and_then(Node::table)
-                    .and_then(|table| table.get(entry));
+                let node = node.and_then(Node::table).and_then(|table| table.get(entry));
                 self.lines(keys, value, node.map(|entry| &entry.node));
             }
         }
@@ -86,16 +78,12 @@ impl Page<'_> {
 
     /// One line for each value that is set.
     fn lines(&mut self, keys: &[Key], values: &Value, node: Option<&Node>) {
-        for key in keys
-            .iter()
-            .filter(|key| !matches!(key.shape(), Shape::Map(_)))
-        {
+        for key in keys.iter().filter(|key| !matches!(key.shape(), Shape::Map(_))) {
             let Some(value) = values.get(key.name) else {
                 continue;
             };
             let origin = describe(self.sources, node.and_then(|node| node.find(key.name)));
-            self.text
-                .push_str(&format!("{} = {value}  # {origin}\n", key.name));
+            self.text.push_str(&format!("{} = {value}  # {origin}\n", key.name));
         }
     }
 }

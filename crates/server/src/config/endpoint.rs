@@ -116,10 +116,7 @@ impl Setting for DialectName {
 
     fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
         let name = choose(node, cx, "a dialect", Self::NAMES)?;
-        Self::NAMES
-            .iter()
-            .find(|known| **known == name)
-            .map(|known| Self(known))
+        Self::NAMES.iter().find(|known| **known == name).map(|known| Self(known))
     }
 
     fn write(&self) -> Option<toml::Value> {

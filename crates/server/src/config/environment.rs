@@ -20,13 +20,8 @@ const PREFIX: &str = "TIDINGS_";
 const NEST: &str = "__";
 
 /// Variables of the command line's clients, and the customary one for a key.
-const KNOWN: [&str; 5] = [
-    "TIDINGS_URL",
-    "TIDINGS_TOKEN",
-    "TIDINGS_ADMIN_URL",
-    "TIDINGS_ADMIN_TOKEN",
-    "TIDINGS_SECRET",
-];
+const KNOWN: [&str; 5] =
+    ["TIDINGS_URL", "TIDINGS_TOKEN", "TIDINGS_ADMIN_URL", "TIDINGS_ADMIN_TOKEN", "TIDINGS_SECRET"];
 
 /// Lays what variables say on top of the sources so far. Returns the names of those that name no
 /// setting.
@@ -63,17 +58,12 @@ fn find(keys: &[Key], node: Option<&Node>, steps: &[&str]) -> Option<Target> {
     let key = keys.iter().find(|key| spelled(key.name) == *first)?;
     let inner = node.and_then(|node| node.find(key.name));
     let mut target = match (key.shape(), rest) {
-        (shape, []) => Target {
-            path: Vec::new(),
-            shape,
-        },
+        (shape, []) => Target { path: Vec::new(), shape },
         (Shape::Section(keys), rest) => find(keys, inner, rest)?,
         (Shape::Map(keys), [name, rest @ ..]) => find_named(keys, inner, name, rest)?,
         (Shape::Items(keys, Some(identity)), [name, rest @ ..]) => {
             let items = inner?.items();
-            let number = items
-                .iter()
-                .position(|item| is_called(item, identity, name))?;
+            let number = items.iter().position(|item| is_called(item, identity, name))?;
             let mut target = find(keys, items.get(number), rest)?;
             target.path.insert(0, number.to_string());
             target
@@ -92,18 +82,11 @@ fn find_named(
     rest: &[&str],
 ) -> Option<Target> {
     let known = node.and_then(Node::table).and_then(|table| {
-        table
-            .entries()
-            .iter()
-            .map(|entry| entry.key.as_str())
-            .find(|key| spelled(key) == name)
+        table.entries().iter().map(|entry| entry.key.as_str()).find(|key| spelled(key) == name)
     });
     let key = known.map_or_else(|| name.to_ascii_lowercase(), str::to_owned);
     let mut target = match rest {
-        [] => Target {
-            path: Vec::new(),
-            shape: Shape::Section(keys),
-        },
+        [] => Target { path: Vec::new(), shape: Shape::Section(keys) },
         rest => find(keys, node.and_then(|node| node.find(&key)), rest)?,
     };
     target.path.insert(0, key);
@@ -111,16 +94,13 @@ fn find_named(
 }
 
 fn is_called(item: &Node, identity: &str, name: &str) -> bool {
-    item.text(identity)
-        .is_some_and(|text| spelled(text) == name)
+    item.text(identity).is_some_and(|text| spelled(text) == name)
 }
 
 /// A name or path as variables spell it: `/v1/ws` is `V1_WS`.
 fn spelled(name: &str) -> String {
     let upper = name.to_ascii_uppercase();
-    let words = upper
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .filter(|word| !word.is_empty());
+    let words = upper.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("_")
 }
 
@@ -135,11 +115,7 @@ fn typed(shape: Shape, text: &str, place: &Place) -> Result<Node, Problem> {
     if is_toml {
         return parse_value(text, place).map_err(|_| {
             let title = "the variable of a whole section or list must hold TOML";
-            let example = if matches!(shape, Shape::Items(..)) {
-                "[{ … }]"
-            } else {
-                "{ … }"
-            };
+            let example = if matches!(shape, Shape::Items(..)) { "[{ … }]" } else { "{ … }" };
             Problem::new(title).at(place, format!("such as `{example}`"))
         });
     }
@@ -147,10 +123,7 @@ fn typed(shape: Shape, text: &str, place: &Place) -> Result<Node, Problem> {
         Shape::List(_) | Shape::Choices(_) => Value::Array(separated(text, place)),
         _ => Value::Untyped(text.to_owned()),
     };
-    Ok(Node {
-        value,
-        place: place.clone(),
-    })
+    Ok(Node { value, place: place.clone() })
 }
 
 /// `a, b` as two values with their places.
@@ -161,37 +134,22 @@ fn separated(text: &str, place: &Place) -> Vec<Node> {
         let indent = part.len() - part.trim_start().len();
         let place = place.part(start + indent, trimmed.len());
         start += part.len() + 1;
-        Node {
-            value: Value::Untyped(trimmed.to_owned()),
-            place,
-        }
+        Node { value: Value::Untyped(trimmed.to_owned()), place }
     });
-    parts
-        .filter(|node| !matches!(&node.value, Value::Untyped(text) if text.is_empty()))
-        .collect()
+    parts.filter(|node| !matches!(&node.value, Value::Untyped(text) if text.is_empty())).collect()
 }
 
 /// Warns of variables that look like ours and set nothing. Their values are not shown: a mistyped
 /// name may hold a secret.
 pub(super) fn warnings(unknown: &[String], tree: &Node, sources: &mut Sources) -> Vec<Problem> {
     let named = variables_named_by(tree);
-    let unknown = unknown
-        .iter()
-        .filter(|name| !KNOWN.contains(&name.as_str()));
-    let unknown: Vec<&String> = unknown
-        .filter(|name| !named.contains(&name.as_str()))
-        .collect();
+    let unknown = unknown.iter().filter(|name| !KNOWN.contains(&name.as_str()));
+    let unknown: Vec<&String> = unknown.filter(|name| !named.contains(&name.as_str())).collect();
     if unknown.is_empty() {
         return Vec::new();
     }
     let mut settings = KNOWN.map(str::to_owned).to_vec();
-    list(
-        Config::KEYS,
-        Some(tree),
-        PREFIX.trim_end_matches('_'),
-        "_",
-        &mut settings,
-    );
+    list(Config::KEYS, Some(tree), PREFIX.trim_end_matches('_'), "_", &mut settings);
     let warn = |name: &String| {
         let near = nearest(name, settings.iter().map(String::as_str));
         let label = near.map_or_else(
@@ -211,17 +169,11 @@ fn variables_named_by(node: &Node) -> Vec<&str> {
         Value::Table(table) => {
             let entries = table.entries().iter();
             let named = |key: &str| {
-                if key.ends_with("_env") {
-                    node.text(key)
-                } else {
-                    None
-                }
+                if key.ends_with("_env") { node.text(key) } else { None }
             };
             entries
                 .flat_map(|entry| {
-                    named(&entry.key)
-                        .into_iter()
-                        .chain(variables_named_by(&entry.node))
+                    named(&entry.key).into_iter().chain(variables_named_by(&entry.node))
                 })
                 .collect()
         }
@@ -237,11 +189,7 @@ fn list(keys: &[Key], node: Option<&Node>, prefix: &str, joint: &str, names: &mu
         match key.shape() {
             Shape::Section(keys) => list(keys, inner, &name, NEST, names),
             Shape::Map(keys) => {
-                for entry in inner
-                    .and_then(Node::table)
-                    .map(Table::entries)
-                    .unwrap_or_default()
-                {
+                for entry in inner.and_then(Node::table).map(Table::entries).unwrap_or_default() {
                     let name = format!("{name}{NEST}{}", spelled(&entry.key));
                     list(keys, Some(&entry.node), &name, NEST, names);
                 }
@@ -249,13 +197,7 @@ fn list(keys: &[Key], node: Option<&Node>, prefix: &str, joint: &str, names: &mu
             Shape::Items(keys, Some(identity)) => {
                 for item in inner.map(Node::items).unwrap_or_default() {
                     let item_name = item.text(identity).map(spelled).unwrap_or_default();
-                    list(
-                        keys,
-                        Some(item),
-                        &format!("{name}{NEST}{item_name}"),
-                        NEST,
-                        names,
-                    );
+                    list(keys, Some(item), &format!("{name}{NEST}{item_name}"), NEST, names);
                 }
             }
             _ => {}

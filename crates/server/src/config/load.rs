@@ -58,10 +58,7 @@ pub enum ConfigFile {
 impl ConfigFile {
     /// The file that `--config` gave; without one, `./tidings.toml` if it is there.
     pub fn given_or_here(given: Option<PathBuf>) -> Self {
-        given.map_or_else(
-            || Self::IfPresent(PathBuf::from("tidings.toml")),
-            Self::Path,
-        )
+        given.map_or_else(|| Self::IfPresent(PathBuf::from("tidings.toml")), Self::Path)
     }
 }
 
@@ -106,17 +103,9 @@ pub struct Loaded {
 /// Without what was written: it may hold passwords.
 impl fmt::Debug for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            config,
-            warnings,
-            file,
-            ..
-        } = self;
+        let Self { config, warnings, file, .. } = self;
         let mut loaded = f.debug_struct("Loaded");
-        loaded
-            .field("config", config)
-            .field("warnings", warnings)
-            .field("file", file);
+        loaded.field("config", config).field("warnings", warnings).field("file", file);
         loaded.finish_non_exhaustive()
     }
 }
@@ -140,11 +129,7 @@ pub fn load(
     merging.add_text(Origin::BuiltIn, BUILT_IN, Merge::Beneath, |_| {});
     let unknown = environment::apply(&env, &mut merging);
     merging.add_overrides(&options.overrides);
-    let Merging {
-        tree,
-        mut sources,
-        problems,
-    } = merging;
+    let Merging { tree, mut sources, problems } = merging;
     if !problems.is_empty() {
         return Err(ConfigErrors::new(problems, sources));
     }
@@ -168,13 +153,7 @@ pub fn load(
     rules::complete(&mut config);
     let warnings = environment::warnings(&unknown, &tree, &mut sources);
     let warnings = Warnings::new(warnings, sources.clone());
-    Ok(Loaded {
-        config,
-        warnings,
-        file,
-        tree,
-        sources,
-    })
+    Ok(Loaded { config, warnings, file, tree, sources })
 }
 
 /// Reads a configuration from `text` alone.
@@ -182,17 +161,8 @@ pub fn load(
 /// # Errors
 /// As [`load`].
 pub fn parse(text: &str) -> Result<Loaded, ConfigErrors> {
-    let file = ConfigFile::Text {
-        name: "tidings.toml".to_owned(),
-        text: text.to_owned(),
-    };
-    load(
-        &LoadOptions {
-            file,
-            ..LoadOptions::default()
-        },
-        [],
-    )
+    let file = ConfigFile::Text { name: "tidings.toml".to_owned(), text: text.to_owned() };
+    load(&LoadOptions { file, ..LoadOptions::default() }, [])
 }
 
 /// Sources as they are laid on top of each other.
@@ -206,15 +176,8 @@ impl Default for Merging {
     fn default() -> Self {
         let mut sources = Sources::default();
         let place = sources.add(Origin::BuiltIn, "");
-        let tree = Node {
-            value: Value::Table(Table::default()),
-            place,
-        };
-        Self {
-            tree,
-            sources,
-            problems: Vec::new(),
-        }
+        let tree = Node { value: Value::Table(Table::default()), place };
+        Self { tree, sources, problems: Vec::new() }
     }
 }
 
@@ -226,9 +189,7 @@ impl Merging {
                 adapt(&mut document);
                 self.lay(document, how);
             }
-            Err(errors) => self
-                .problems
-                .extend(errors.iter().map(|e| syntax_problem(e, &place))),
+            Err(errors) => self.problems.extend(errors.iter().map(|e| syntax_problem(e, &place))),
         }
     }
 
@@ -290,27 +251,16 @@ impl Merging {
             let place = node.place.clone();
             let (mut document, mut table) = (Table::default(), Table::default());
             table.set(key, node);
-            document.set(
-                section,
-                Node {
-                    value: Value::Table(table),
-                    place,
-                },
-            );
+            document.set(section, Node { value: Value::Table(table), place });
             self.lay(document, Merge::Replace);
         }
     }
 
     /// A value as it was typed on the command line, behind `before`.
     fn typed(&mut self, option: &'static str, before: &str, value: &str) -> Node {
-        let place = self
-            .sources
-            .add(Origin::Option(option), format!("{before}{value}"));
+        let place = self.sources.add(Origin::Option(option), format!("{before}{value}"));
         let place = place.part(before.len(), value.len());
-        Node {
-            value: Value::Untyped(value.to_owned()),
-            place,
-        }
+        Node { value: Value::Untyped(value.to_owned()), place }
     }
 }
 

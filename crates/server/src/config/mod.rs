@@ -106,7 +106,7 @@ settings! {
         redis: Redis = Redis::default() => Restart;
         /// Logs: which topics each captures, what it keeps, how it is delivered. A topic that none
         /// captures falls into the built-in stream `default`.
-        streams as "stream": Vec<Stream> = Vec::new() => Live;
+        streams as "stream": Vec<Stream> = Vec::new() => Restart;
         /// Which tokens are believed, and what their roles may do.
         auth: Auth = Auth::default() => Live;
         /// Paths that speak one dialect under one root. `/v1/ws` is built in.
@@ -128,11 +128,7 @@ impl Config {
 
     /// Whether clients of `endpoint` need a token.
     pub fn access_of(&self, endpoint: &Endpoint) -> Access {
-        let unset = if self.auth.checks_tokens() {
-            Access::Required
-        } else {
-            Access::None
-        };
+        let unset = if self.auth.checks_tokens() { Access::Required } else { Access::None };
         endpoint.auth.unwrap_or(unset)
     }
 }

@@ -32,13 +32,12 @@ const REFUSALS: &[Refusal] = &[
     Refusal("auth.http", Whole),
     Refusal("auth.roles.*.command", Whole),
     Refusal("auth.roles.*.limits", Whole),
-    Refusal(
-        "endpoint.*.dialect",
-        Words(&["speech", "table", "trainer", "gesture", "studio"]),
-    ),
+    Refusal("endpoint.*.dialect", Words(&["speech", "table", "trainer", "gesture", "studio"])),
+    Refusal("endpoint.*.root", Whole),
     Refusal("endpoint.*.names", Whole),
     Refusal("endpoint.*.auth", Words(&["required", "optional"])),
     Refusal("endpoint.*.tokens", Whole),
+    Refusal("endpoint.*.cors", Whole),
     Refusal("endpoint.*.remember", Whole),
     Refusal("endpoint.*.compression", Whole),
     Refusal("endpoint.*.limits.devices_per_user", Whole),
@@ -76,9 +75,7 @@ fn unavailable(what: &str, place: &Place) -> Problem {
 
 /// What the reference says about the setting at `path`.
 pub(super) fn note(path: &str) -> Option<String> {
-    let Refusal(_, refused) = REFUSALS
-        .iter()
-        .find(|Refusal(refused, _)| *refused == path)?;
+    let Refusal(_, refused) = REFUSALS.iter().find(|Refusal(refused, _)| *refused == path)?;
     Some(match refused {
         Whole => "Not available in this version.".to_owned(),
         Words(words) => format!("Not available in this version: {}.", among(words, "and")),
@@ -87,17 +84,14 @@ pub(super) fn note(path: &str) -> Option<String> {
 
 /// Every node at `path`, with the place of its key, or of itself where it is an item.
 fn at<'a>(node: &'a Node, place: &'a Place, path: &str) -> Vec<(&'a Place, &'a Node)> {
-    let Some((step, rest)) = path
-        .split_once('.')
-        .or((!path.is_empty()).then_some((path, "")))
+    let Some((step, rest)) = path.split_once('.').or((!path.is_empty()).then_some((path, "")))
     else {
         return vec![(place, node)];
     };
     match &node.value {
-        Value::Array(items) if step == "*" => items
-            .iter()
-            .flat_map(|item| at(item, &item.place, rest))
-            .collect(),
+        Value::Array(items) if step == "*" => {
+            items.iter().flat_map(|item| at(item, &item.place, rest)).collect()
+        }
         Value::Table(table) => table
             .entries()
             .iter()

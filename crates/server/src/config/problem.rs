@@ -16,11 +16,7 @@ pub(super) struct Problem {
 impl Problem {
     /// A problem that has no place.
     pub(super) fn new(title: impl Into<String>) -> Self {
-        Self {
-            title: title.into(),
-            marks: Vec::new(),
-            help: None,
-        }
+        Self { title: title.into(), marks: Vec::new(), help: None }
     }
 
     /// Points at `place`; the first call is the culprit, later ones show what it clashes with.
@@ -45,10 +41,7 @@ impl Problem {
         let mut rest = self.marks.as_slice();
         // Marks that share a text share a snippet.
         while let Some(((first, _), _)) = rest.split_first() {
-            let shared = rest
-                .iter()
-                .take_while(|(place, _)| place.shares_source(first))
-                .count();
+            let shared = rest.iter().take_while(|(place, _)| place.shares_source(first)).count();
             let (here, others) = rest.split_at(shared);
             group = group.elements(snippet(here, sources, rest.len() == self.marks.len()));
             rest = others;
@@ -70,13 +63,8 @@ fn snippet<'a>(
     }
     let annotations = marks.iter().enumerate().map(|(at, (place, label))| {
         let is_culprit = has_culprit && at == 0;
-        let kind = if is_culprit {
-            AnnotationKind::Primary
-        } else {
-            AnnotationKind::Context
-        };
-        kind.span(place.span())
-            .label((!label.is_empty()).then_some(label.as_str()))
+        let kind = if is_culprit { AnnotationKind::Primary } else { AnnotationKind::Context };
+        kind.span(place.span()).label((!label.is_empty()).then_some(label.as_str()))
     });
     Some(snippet.annotations(annotations))
 }
@@ -87,9 +75,7 @@ fn render(
     sources: &Sources,
     renderer: &Renderer,
 ) -> String {
-    let reports = problems
-        .iter()
-        .map(|p| renderer.render(&[p.group(level, sources)]));
+    let reports = problems.iter().map(|p| renderer.render(&[p.group(level, sources)]));
     reports.collect::<Vec<_>>().join("\n\n")
 }
 
@@ -120,12 +106,7 @@ impl ConfigErrors {
     /// The errors with file, line, column and the offending text; coloured for a terminal where
     /// asked for.
     pub fn render(&self, colours: bool) -> String {
-        render(
-            &Level::ERROR,
-            &self.problems,
-            &self.sources,
-            &renderer(colours),
-        )
+        render(&Level::ERROR, &self.problems, &self.sources, &renderer(colours))
     }
 }
 
@@ -167,19 +148,10 @@ impl Warnings {
 
     /// The warnings with the offending text; coloured for a terminal where asked for.
     pub fn render(&self, colours: bool) -> String {
-        render(
-            &Level::WARNING,
-            &self.problems,
-            &self.sources,
-            &renderer(colours),
-        )
+        render(&Level::WARNING, &self.problems, &self.sources, &renderer(colours))
     }
 }
 
 fn renderer(colours: bool) -> Renderer {
-    if colours {
-        Renderer::styled()
-    } else {
-        Renderer::plain()
-    }
+    if colours { Renderer::styled() } else { Renderer::plain() }
 }

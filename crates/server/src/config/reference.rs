@@ -69,16 +69,12 @@ fn markdown_table(keys: &[Key], path: &str, title: &str) -> String {
         ));
         let (keys, path, heading) = match key.shape() {
             Shape::Section(keys) => (keys, path, format!("`{}` in `{title}`", key.name)),
-            Shape::Items(keys, _) => (
-                keys,
-                format!("{path}.*"),
-                format!("Items of `{}` in `{title}`", key.name),
-            ),
-            Shape::Map(keys) => (
-                keys,
-                format!("{path}.*"),
-                format!("`{}.NAME` in `{title}`", key.name),
-            ),
+            Shape::Items(keys, _) => {
+                (keys, format!("{path}.*"), format!("Items of `{}` in `{title}`", key.name))
+            }
+            Shape::Map(keys) => {
+                (keys, format!("{path}.*"), format!("`{}.NAME` in `{title}`", key.name))
+            }
             _ => continue,
         };
         let table = markdown_table(keys, &path, key.name);
@@ -89,11 +85,7 @@ fn markdown_table(keys: &[Key], path: &str, title: &str) -> String {
 
 impl Key {
     fn meaning_text(&self) -> String {
-        self.meaning
-            .iter()
-            .map(|line| line.trim())
-            .collect::<Vec<_>>()
-            .join(" ")
+        self.meaning.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
     }
 
     fn type_text(&self) -> String {
@@ -137,12 +129,9 @@ pub fn reference_toml() -> String {
     let mut file = String::new();
     for key in Config::KEYS {
         let (title, path, keys, mark) = match key.shape() {
-            Shape::Items(keys, _) => (
-                format!("[[{}]]", key.name),
-                format!("{}.*", key.name),
-                keys,
-                "# ",
-            ),
+            Shape::Items(keys, _) => {
+                (format!("[[{}]]", key.name), format!("{}.*", key.name), keys, "# ")
+            }
             Shape::Section(keys) => (format!("[{}]", key.name), key.name.to_owned(), keys, ""),
             _ => continue,
         };
@@ -157,19 +146,15 @@ pub fn reference_toml() -> String {
 
 fn comment(key: &Key, path: &str) -> String {
     let meaning = key.meaning.iter().map(|line| line.trim().to_owned());
-    meaning
-        .chain(not_yet::note(path))
-        .map(|line| format!("# {line}\n"))
-        .collect()
+    meaning.chain(not_yet::note(path)).map(|line| format!("# {line}\n")).collect()
 }
 
 fn setting(key: &Key, path: &str, mark: &str) -> String {
     let (name, kind) = (key.name, key.type_text().replace('`', ""));
     let value = match (key.shape(), key.default) {
         (Shape::Map(keys), _) => {
-            let inner = keys
-                .iter()
-                .map(|key| setting(key, &format!("{path}.*.{}", key.name), "# "));
+            let inner =
+                keys.iter().map(|key| setting(key, &format!("{path}.*.{}", key.name), "# "));
             format!("# [{path}.NAME]\n{}", inner.collect::<String>())
         }
         (_, Preset::Value(value)) => match value() {

@@ -9,11 +9,7 @@ use super::{Config, Deliver};
 
 /// Everything that a configuration breaks. Numbers of items agree in `config` and `tree`.
 pub(super) fn broken(config: &Config, tree: &Node) -> Vec<Problem> {
-    let mut check = Check {
-        config,
-        tree,
-        problems: Vec::new(),
-    };
+    let mut check = Check { config, tree, problems: Vec::new() };
     check.admin();
     check.listeners();
     check.streams();
@@ -31,14 +27,12 @@ struct Check<'a> {
 impl Check<'_> {
     /// Starts a problem with places that were written; what was not is left away.
     fn problem(&self, title: String, places: &[(&str, &str)]) -> Problem {
-        places
-            .iter()
-            .fold(Problem::new(title), |problem, (path, label)| {
-                match self.tree.find(path) {
-                    Some(node) => problem.at(&node.place, *label),
-                    None => problem,
-                }
-            })
+        places.iter().fold(Problem::new(title), |problem, (path, label)| {
+            match self.tree.find(path) {
+                Some(node) => problem.at(&node.place, *label),
+                None => problem,
+            }
+        })
     }
 
     fn report(&mut self, title: String, places: &[(&str, &str)]) {
@@ -61,10 +55,8 @@ impl Check<'_> {
         let admin = self.config.listen.admin;
         let admin_place = ("listen.admin", "for the admin listener");
         if clash(self.config.listen.public, admin) {
-            let title = format!(
-                "clients and the admin listener cannot share port {}",
-                admin.port()
-            );
+            let title =
+                format!("clients and the admin listener cannot share port {}", admin.port());
             self.report(title, &[("listen.public", "for clients"), admin_place]);
         }
         for (at, endpoint) in self.config.endpoints.iter().enumerate() {
@@ -82,11 +74,7 @@ impl Check<'_> {
         for (at, stream) in streams.iter().enumerate() {
             let name = &stream.name;
             let path = |key: &str| format!("stream.{at}.{key}");
-            if let Some(first) = streams
-                .iter()
-                .take(at)
-                .position(|other| other.name == *name)
-            {
+            if let Some(first) = streams.iter().take(at).position(|other| other.name == *name) {
                 let first = format!("stream.{first}.name");
                 let places = [(&*path("name"), "the second"), (&*first, "the first")];
                 self.report(format!("two streams are named `{name}`"), &places);
@@ -94,10 +82,7 @@ impl Check<'_> {
             if stream.max_rate.is_some() && stream.deliver == Some(Deliver::Every) {
                 let title = format!("stream `{name}` delivers every event, so it has no rate");
                 let (rate, deliver) = (path("max_rate"), path("deliver"));
-                let places = [
-                    (&*rate, "paces the newest events"),
-                    (&*deliver, "make it `latest`"),
-                ];
+                let places = [(&*rate, "paces the newest events"), (&*deliver, "make it `latest`")];
                 self.report(title, &places);
             }
             self.topics(at, stream);
@@ -109,10 +94,7 @@ impl Check<'_> {
         if stream.is_default() {
             if stream.topics.iter().any(|pattern| pattern.as_str() != ">") {
                 let title = "the stream `default` captures what no other stream does".to_owned();
-                self.report(
-                    title,
-                    &[(&topics, "give these to a stream of another name")],
-                );
+                self.report(title, &[(&topics, "give these to a stream of another name")]);
             }
             return;
         }
@@ -123,10 +105,7 @@ impl Check<'_> {
         for (number, pattern) in stream.topics.iter().enumerate() {
             if pattern.as_str().starts_with('$') {
                 let title = format!("`{pattern}` selects topics of the system");
-                self.report(
-                    title,
-                    &[(&format!("{topics}.{number}"), "no stream captures them")],
-                );
+                self.report(title, &[(&format!("{topics}.{number}"), "no stream captures them")]);
             }
         }
     }
@@ -165,10 +144,7 @@ impl Check<'_> {
             });
             let Some(first) = first else { continue };
             let title = format!("two endpoints claim `{}` on {listener}", endpoint.path);
-            let (second, first) = (
-                format!("endpoint.{at}.path"),
-                format!("endpoint.{first}.path"),
-            );
+            let (second, first) = (format!("endpoint.{at}.path"), format!("endpoint.{first}.path"));
             self.report(title, &[(&second, "the second"), (&first, "the first")]);
         }
     }
@@ -213,21 +189,10 @@ pub(super) fn complete(config: &mut Config) {
     let Ok(everything) = Pattern::parse(">") else {
         return;
     };
-    let is_taken = config
-        .streams
-        .iter()
-        .any(|s| !s.is_default() && s.topics.contains(&everything));
-    for stream in config
-        .streams
-        .iter_mut()
-        .filter(|stream| stream.is_default())
-    {
+    let is_taken = config.streams.iter().any(|s| !s.is_default() && s.topics.contains(&everything));
+    for stream in config.streams.iter_mut().filter(|stream| stream.is_default()) {
         // Whoever gives `>` to a stream of another name leaves nothing to this one.
-        stream.topics = if is_taken {
-            Vec::new()
-        } else {
-            vec![everything.clone()]
-        };
+        stream.topics = if is_taken { Vec::new() } else { vec![everything.clone()] };
     }
     config.auth.complete(everything);
 }

@@ -46,10 +46,7 @@ impl Setting for SecretVariable {
             return cx.reject(title, &node.place, "not the secret itself");
         }
         match cx.env.get(name).filter(|secret| !secret.is_empty()) {
-            Some(secret) => Some(Self {
-                name: name.clone(),
-                secret: secret.clone(),
-            }),
+            Some(secret) => Some(Self { name: name.clone(), secret: secret.clone() }),
             None => {
                 let title = format!("the environment variable {} is not set", quoted(name));
                 cx.reject(title, &node.place, "it should hold a secret")

@@ -66,8 +66,8 @@ settings! {
     section Limits {
         /// Most connected clients; more are refused with 503 before the upgrade.
         connections: u32 = 100_000, within 1..=10_000_000 => Live;
-        /// Most connections that have not finished their handshake; more wait to be accepted.
-        handshakes: u32 = 1_000, within 1..=1_000_000 => Live;
+        /// Most connections that have not finished their handshake; with more, the oldest is ended.
+        handshakes: u32 = 10_000, within 1..=1_000_000 => Live;
         /// Largest message from a client, where its endpoint doesn't say; a larger one closes 1009.
         message_bytes: ByteSize = ByteSize::from_mib(1),
             within ByteSize::from_kib(1)..=ByteSize::from_mib(64) => Live;
@@ -84,9 +84,6 @@ settings! {
         /// Memory per stream for its newest events, which clients that keep up are served from.
         tail_bytes: ByteSize = ByteSize::from_mib(16),
             within ByteSize::from_kib(64)..=ByteSize::from_mib(4_096) => Restart;
-        /// Most topics and audiences per stream whose newest event is kept at hand for readers that
-        /// want only the latest.
-        latest_topics: u32 = 10_000, within 1..=10_000_000 => Restart;
     }
 
     /// Where events are appended, ordered and kept.
@@ -147,9 +144,7 @@ words! {
 impl Server {
     /// Worker threads to start: as configured, or one per core.
     pub fn worker_count(&self) -> usize {
-        let configured = self
-            .workers
-            .and_then(|workers| usize::try_from(workers).ok());
+        let configured = self.workers.and_then(|workers| usize::try_from(workers).ok());
         configured
             .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
             .unwrap_or(1)

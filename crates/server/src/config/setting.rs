@@ -53,11 +53,7 @@ pub(super) struct Context<'a> {
 
 impl<'a> Context<'a> {
     pub(super) fn new(env: &'a BTreeMap<String, String>) -> Self {
-        Self {
-            env,
-            problems: Vec::new(),
-            path: Vec::new(),
-        }
+        Self { env, problems: Vec::new(), path: Vec::new() }
     }
 
     pub(super) fn report(&mut self, problem: Problem) {
@@ -78,11 +74,7 @@ impl<'a> Context<'a> {
     /// Reports that `node` is of the wrong type.
     pub(super) fn mismatch<T>(&mut self, node: &Node, wanted: &str) -> Option<T> {
         let title = format!("`{}` must be {wanted}", self.key().escape_debug());
-        self.reject(
-            title,
-            &node.place,
-            format!("this is {}", node.value.describe()),
-        )
+        self.reject(title, &node.place, format!("this is {}", node.value.describe()))
     }
 
     /// The key that is being read.
@@ -120,10 +112,7 @@ impl<'a> Fields<'a> {
                 cx.report(unknown_key(&entry.key, &entry.place, keys, &cx.path));
             }
         }
-        Some(Self {
-            table,
-            place: &node.place,
-        })
+        Some(Self { table, place: &node.place })
     }
 
     /// The value of `key`, where it was written and is right.
@@ -152,16 +141,9 @@ impl<'a> Fields<'a> {
         if value.is_within(bounds) {
             return Some(value);
         }
-        let place = self
-            .table
-            .get(key)
-            .map_or(self.place, |entry| &entry.node.place);
+        let place = self.table.get(key).map_or(self.place, |entry| &entry.node.place);
         let (least, most) = (grouped(bounds.start()), grouped(bounds.end()));
-        cx.reject(
-            format!("`{key}` must be between {least} and {most}"),
-            place,
-            "",
-        )
+        cx.reject(format!("`{key}` must be between {least} and {most}"), place, "")
     }
 }
 
@@ -169,11 +151,7 @@ fn unknown_key(name: &str, place: &Place, keys: &[Key], path: &[String]) -> Prob
     let known: Vec<&str> = keys.iter().map(|key| key.name).collect();
     let label = nearest(name, known.iter().copied())
         .map_or_else(String::new, |near| format!("did you mean `{near}`?"));
-    let wher = if path.is_empty() {
-        String::new()
-    } else {
-        format!(" in `{}`", path.join("."))
-    };
+    let wher = if path.is_empty() { String::new() } else { format!(" in `{}`", path.join(".")) };
     Problem::new(format!("unknown key `{}`{wher}", name.escape_debug()))
         .at(place, label)
         .help(format!("known are {}", among(&known, "and")))

@@ -44,11 +44,7 @@ impl Place {
     /// A part of this place, `from` bytes behind its start.
     pub(super) fn part(&self, from: usize, length: usize) -> Self {
         let start = (self.start + from).min(self.end);
-        Self {
-            source: self.source,
-            start,
-            end: (start + length).min(self.end),
-        }
+        Self { source: self.source, start, end: (start + length).min(self.end) }
     }
 
     /// Whether both lie in one text.
@@ -71,9 +67,7 @@ pub(super) struct Sources(Vec<Source>);
 /// Without the texts: they may hold passwords.
 impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list()
-            .entries(self.0.iter().map(|source| &source.origin))
-            .finish()
+        f.debug_list().entries(self.0.iter().map(|source| &source.origin)).finish()
     }
 }
 
@@ -83,11 +77,7 @@ impl Sources {
         let text = text.into();
         let end = text.len();
         self.0.push(Source { origin, text });
-        Place {
-            source: self.0.len() - 1,
-            start: 0,
-            end,
-        }
+        Place { source: self.0.len() - 1, start: 0, end }
     }
 
     /// The source that `place` points into.

@@ -9,34 +9,34 @@ settings! {
     /// A log: which topics it captures, what it keeps, how it is delivered.
     item Stream by name {
         /// Its name: up to 64 of `a-z`, `0-9`, `_` and `-`.
-        name: StreamName => Live;
+        name: StreamName => Restart;
         /// Patterns of the topics that it captures. Of all streams, the most specific pattern wins.
-        topics: Vec<Pattern> = Vec::new() => Live;
+        topics: Vec<Pattern> = Vec::new() => Restart;
         /// How much is kept: the oldest events go when any bound is passed.
-        retain: Retain = Retain::of_default() => Live;
+        retain: Retain = Retain::of_default() => Restart;
         /// What an acknowledged event has survived.
         durability: Durability = Durability::Memory => Restart;
         /// Streams of a higher priority are served first.
-        priority: i32 = 0, within -100..=100 => Live;
+        priority: i32 = 0, within -100..=100 => Restart;
         /// Whether clients get every event, or only the newest of each topic.
-        deliver: Option<Deliver>, unset "`every`, or `latest` where `max_rate` is set" => Live;
+        deliver: Option<Deliver>, unset "`every`, or `latest` where `max_rate` is set" => Restart;
         /// How often per second a client reads the newest event of each topic.
         max_rate: Option<f64>, unset "as fast as the client can take it", within 0.001..=1_000.0
-            => Live;
+            => Restart;
         /// The device whose acknowledgements publishers wait for.
-        wait_for: Option<WaitFor>, unset "publishers wait for nobody" => Live;
+        wait_for: Option<WaitFor>, unset "publishers wait for nobody" => Restart;
     }
 
     /// How much a stream keeps. Where it is given, a bound that it doesn't name doesn't hold,
     /// except `bytes`, which always does.
     section Retain {
         /// Most events.
-        count: Option<u64>, unset "no bound", within 1..=1_000_000_000_000_u64 => Live;
+        count: Option<u64>, unset "no bound", within 1..=1_000_000_000_000_u64 => Restart;
         /// Oldest event.
-        age: Option<Timespan>, unset "no bound", within Timespan::from_ms(1)..=Timespan::from_hours(240_000) => Live;
+        age: Option<Timespan>, unset "no bound", within Timespan::from_ms(1)..=Timespan::from_hours(240_000) => Restart;
         /// Most bytes.
         bytes: ByteSize = ByteSize::from_mib(64),
-            within ByteSize::from_bytes(1)..=ByteSize::from_mib(1 << 30) => Live;
+            within ByteSize::from_bytes(1)..=ByteSize::from_mib(1 << 30) => Restart;
     }
 
     /// Back-pressure from a consumer: publishers wait while it is too far behind.
@@ -88,11 +88,7 @@ impl Stream {
             None => self.max_rate.is_some(),
         };
         let interval_ms = self.max_rate.map_or(0, Mode::interval_of_rate);
-        Mode {
-            latest,
-            interval_ms,
-            batch: false,
-        }
+        Mode { latest, interval_ms, batch: false }
     }
 
     /// Whether it is the built-in stream for topics that no other captures.

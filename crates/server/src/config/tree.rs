@@ -75,10 +75,7 @@ impl Table {
     }
 
     pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
-        self.0
-            .iter_mut()
-            .find(|entry| entry.key == key)
-            .map(|entry| &mut entry.node)
+        self.0.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.node)
     }
 
     /// The tables of the list under `key`.
@@ -99,11 +96,7 @@ impl Table {
 
     /// Sets `key`, in the place of what it was before.
     pub(super) fn set(&mut self, key: &str, node: Node) {
-        self.put(Entry {
-            key: key.to_owned(),
-            place: node.place.clone(),
-            node,
-        });
+        self.put(Entry { key: key.to_owned(), place: node.place.clone(), node });
     }
 
     fn put(&mut self, entry: Entry) {
@@ -116,10 +109,7 @@ impl Table {
     /// Lays `over` on top of this table.
     pub(super) fn merge(&mut self, over: Self, keys: &[Key], how: Merge) {
         for entry in over.0 {
-            let shape = keys
-                .iter()
-                .find(|key| key.name == entry.key)
-                .map(Key::shape);
+            let shape = keys.iter().find(|key| key.name == entry.key).map(Key::shape);
             match (self.get_mut(&entry.key), shape) {
                 (Some(old), Some(shape)) => old.merge(entry.node, shape, how),
                 _ => self.put(entry),
@@ -131,12 +121,11 @@ impl Table {
 impl Node {
     /// The node at `path`, whose steps are keys of tables and numbers of items, joined by dots.
     pub(super) fn find(&self, path: &str) -> Option<&Self> {
-        path.split('.')
-            .try_fold(self, |node, step| match &node.value {
-                Value::Table(table) => table.get(step).map(|entry| &entry.node),
-                Value::Array(items) => items.get(step.parse::<usize>().ok()?),
-                _ => None,
-            })
+        path.split('.').try_fold(self, |node, step| match &node.value {
+            Value::Table(table) => table.get(step).map(|entry| &entry.node),
+            Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+            _ => None,
+        })
     }
 
     /// The table that this is, if it is one.
@@ -161,23 +150,16 @@ impl Node {
             return self.merge(node, shape, Merge::Replace);
         };
         let inner = match &mut self.value {
-            Value::Array(items) => step
-                .parse()
-                .ok()
-                .and_then(|number: usize| items.get_mut(number)),
+            Value::Array(items) => {
+                step.parse().ok().and_then(|number: usize| items.get_mut(number))
+            }
             Value::Table(table) => {
                 if rest.is_empty() && table.get(step).is_none() {
                     return table.set(step, node);
                 }
                 if table.get(step).is_none() {
                     let value = Value::Table(Table::default());
-                    table.set(
-                        step,
-                        Self {
-                            value,
-                            place: node.place.clone(),
-                        },
-                    );
+                    table.set(step, Self { value, place: node.place.clone() });
                 }
                 table.get_mut(step)
             }

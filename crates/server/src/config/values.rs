@@ -40,11 +40,7 @@ fn read_text<T>(
     };
     match parse(text) {
         Ok(value) => Some(value),
-        Err(why) => cx.reject(
-            format!("{} is not {}", quoted(text), a(word)),
-            &node.place,
-            why,
-        ),
+        Err(why) => cx.reject(format!("{} is not {}", quoted(text), a(word)), &node.place, why),
     }
 }
 
@@ -87,10 +83,7 @@ text_settings! {
 
 /// The part of `"a..b" is not a pattern: a token is empty` that the title doesn't say.
 fn reason(message: &str) -> String {
-    message
-        .rsplit_once(": ")
-        .map_or(message, |(_, reason)| reason)
-        .to_owned()
+    message.rsplit_once(": ").map_or(message, |(_, reason)| reason).to_owned()
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -173,9 +166,7 @@ impl Setting for u64 {
     }
 
     fn write(&self) -> Option<toml::Value> {
-        Some(toml::Value::Integer(
-            i64::try_from(*self).unwrap_or(i64::MAX),
-        ))
+        Some(toml::Value::Integer(i64::try_from(*self).unwrap_or(i64::MAX)))
     }
 }
 

@@ -60,9 +60,5 @@ pub(super) fn choose<'a>(
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("use {}", among(words, "or")),
     };
-    cx.reject(
-        format!("{} is not {what}", quoted(text)),
-        &node.place,
-        label,
-    )
+    cx.reject(format!("{} is not {what}", quoted(text)), &node.place, label)
 }

@@ -31,8 +31,7 @@ pub(crate) fn response(error: &Error, status: Option<StatusCode>) -> Response {
     push_error_object(error, &mut body);
     let mut response = Response::new(Body::from(body));
     let fitting = StatusCode::from_u16(error.code.http_status());
-    *response.status_mut() =
-        status.or(fitting.ok()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() = status.or(fitting.ok()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(ms) = error.retry_after_ms {

@@ -12,7 +12,11 @@ use crate::node::Node;
 /// Refuses requests by where they come from: an unknown Host (DNS rebinding), a foreign page on
 /// the admin side, a missing or wrong admin token.
 #[expect(clippy::result_large_err, reason = "the answer is used at once")]
-pub(super) fn check<B>(node: &Node, request: &Request<B>, peer: Peer) -> Result<(), Response<Body>> {
+pub(super) fn check<B>(
+    node: &Node,
+    request: &Request<B>,
+    peer: Peer,
+) -> Result<(), Response<Body>> {
     check_host(node, request, peer)?;
     if peer.side == Side::Admin {
         check_page(request.headers())?;

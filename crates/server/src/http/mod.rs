@@ -28,13 +28,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tower_service::Service as _;
 
 pub(crate) use api::{admin_routes, public_routes};
 
 use crate::endpoint::Endpoint;
-use crate::listen::Side;
+use crate::listen::{HandshakePlace, Handshakes, Side};
 use crate::transports::sse::Events;
 use crate::worker::Shared;
 
@@ -72,28 +71,33 @@ pub(crate) fn serve(shared: &Shared, socket: std::net::TcpStream, address: Socke
         let config = shell.node.config();
         let head_bytes = config.server.handshake_bytes.as_len().max(HEAD_BYTES_MIN);
         let deadline = Duration::from_millis(config.server.handshake_deadline.as_ms());
-        (shell.node.handshakes.place(), head_bytes, deadline)
+        (Handshakes::begin(&shell.node), head_bytes, deadline)
     };
-    // Without a place it is dropped, which a client takes for "try again".
-    let (Some(place), Ok(socket)) = (place, TcpStream::from_std(socket)) else { return };
+    let Ok(socket) = TcpStream::from_std(socket) else { return };
+    let (place, eviction) = place;
     let deadline = if side == Side::Admin { ADMIN_REST } else { deadline };
     let (shared, place) = (shared.clone(), Rc::new(std::cell::Cell::new(Some(place))));
     tokio::task::spawn_local(async move {
         let service = service_fn(move |request| {
             // The first request ends the handshake.
-            drop::<Option<OwnedSemaphorePermit>>(place.take());
+            drop::<Option<HandshakePlace>>(place.take());
             answer(shared.clone(), request, Peer { address, side })
         });
-        let served = http1::Builder::new()
+        let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(deadline)
             .max_buf_size(head_bytes)
             .max_headers(HEADERS_MAX)
             .serve_connection(TokioIo::new(socket), service)
-            .with_upgrades()
-            .await;
-        if let Err(error) = served {
-            tracing::debug!(%error, %address, "an HTTP connection ended");
+            .with_upgrades();
+        tokio::select! {
+            served = connection => {
+                if let Err(error) = served {
+                    tracing::debug!(%error, %address, "an HTTP connection ended");
+                }
+            }
+            // Its place goes to a newer one.
+            () = eviction.notified() => {}
         }
     });
 }
@@ -112,9 +116,8 @@ async fn answer(
         Side::Admin => route(&routes.admin, request).await,
         Side::Public(listen) => {
             let path = request.uri().path();
-            let is_it = |endpoint: &&Rc<Endpoint>| {
-                *endpoint.path == *path && endpoint.listen == listen
-            };
+            let is_it =
+                |endpoint: &&Rc<Endpoint>| *endpoint.path == *path && endpoint.listen == listen;
             if let Some(endpoint) = routes.endpoints.iter().find(is_it)
                 && upgrade::is_asked_for(&request)
             {

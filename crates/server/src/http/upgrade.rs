@@ -1,5 +1,6 @@
 use std::rc::Rc;
 
+use ::websocket::handshake;
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
@@ -7,7 +8,6 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use protocol::{Error, ErrorCode};
 use tokio::net::TcpStream;
-use ::websocket::handshake;
 
 use super::Peer;
 use super::error::response;
@@ -80,7 +80,9 @@ fn refuse_handshake(error: &handshake::UpgradeError) -> Response<Body> {
     let status = StatusCode::from_u16(error.status()).ok();
     let mut refused = response(&told, status);
     for (name, value) in error.headers() {
-        refused.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        refused
+            .headers_mut()
+            .insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
     refused
 }
@@ -98,7 +100,8 @@ pub(super) fn admit(
         return Err(response(&Error::new(ErrorCode::Forbidden, message), None));
     }
     if node.is_draining() || node.is_stopped() {
-        let error = Error::new(ErrorCode::Draining, "the server takes no connections at the moment");
+        let error =
+            Error::new(ErrorCode::Draining, "the server takes no connections at the moment");
         return Err(response(&error.retry_after(1_000), None));
     }
     let config = node.config();
@@ -130,5 +133,8 @@ fn is_origin_allowed(endpoint: &Endpoint, headers: &HeaderMap) -> bool {
     let Ok(origin) = origin.to_str() else { return false };
     origins.next().is_none()
         && (is_same_host(origin, headers)
-            || endpoint.origins.iter().any(|allowed| matches!(allowed.as_str(), a if a == "*" || a == origin)))
+            || endpoint
+                .origins
+                .iter()
+                .any(|allowed| matches!(allowed.as_str(), a if a == "*" || a == origin)))
 }

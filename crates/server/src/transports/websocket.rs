@@ -16,6 +16,8 @@ use crate::endpoint::{Arrival, Endpoint};
 use crate::rate::Bucket;
 use crate::worker::{Peer as AnyPeer, Shared, Shell};
 
+/// How long a client may take to read what precedes the close frame.
+const LAST_WRITE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long a client may take to close its side after we closed ours.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 /// Reads of one client before others have their turn.
@@ -219,6 +221,11 @@ impl Connection {
     }
 
     async fn end(&mut self) {
+        let written = poll_fn(|cx| self.poll_last_write(cx));
+        let is_written = tokio::time::timeout(LAST_WRITE_DEADLINE, written).await.is_ok();
+        if !is_written || self.peer.has_failed.get() {
+            return;
+        }
         self.peer.stream.shut_down();
         let rest = poll_fn(|cx| self.poll_end(cx));
         // Whether it closed its side or not: it had its time.
@@ -233,7 +240,7 @@ impl Connection {
         }
         for _ in 0..READS_MAX {
             if self.peer.is_closing.get() {
-                return if self.is_over() { Poll::Ready(()) } else { Poll::Pending };
+                return Poll::Ready(());
             }
             let shared = self.shared.clone();
             let mut shell = shared.borrow_mut();
@@ -294,6 +301,9 @@ impl Connection {
                         if matches!(self.peer.stream, Stream::Pipe(..)) {
                             return Poll::Pending;
                         }
+                    } else {
+                        // Who makes room lives, even where the answer to a ping is far behind.
+                        self.peer.is_heard.set(true);
                     }
                 }
             }
@@ -301,10 +311,18 @@ impl Connection {
         Poll::Pending
     }
 
+    /// Ready once everything is written, or cannot be.
+    fn poll_last_write(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.keep_waker(cx);
+        if self.poll_write(cx).is_ready() || self.is_over() {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
     fn is_over(&self) -> bool {
         self.peer.has_failed.get()
-            || (self.peer.is_closing.get()
-                && !self.shared.borrow().engine.has_pending(self.key))
+            || (self.peer.is_closing.get() && !self.shared.borrow().engine.has_pending(self.key))
     }
 
     /// Reads and forgets, until the client has closed its side too.
@@ -328,7 +346,12 @@ impl Connection {
         let mut input = bytes;
         loop {
             match self.decoder.decode(&mut input, &mut inflater) {
-                Ok(Some(message)) => handle(&mut shell, self.key, &mut self.bucket, &self.peer, message),
+                Ok(Some(message)) => {
+                    handle(&mut shell, self.key, &mut self.bucket, &self.peer, message);
+                    if self.peer.is_closing.get() {
+                        break;
+                    }
+                }
                 Ok(None) => break,
                 Err(error) => {
                     refuse(&mut shell, self.key, &self.peer, error);
@@ -356,7 +379,7 @@ fn handle(
         }
         Message::Pong(_) => return peer.answered(now.ms),
         Message::Close(close) => {
-            shell.engine.append(key, |out| Encoder::server().close_reply(out, close.as_ref()));
+            shell.engine.append_last(key, |out| Encoder::server().close_reply(out, close.as_ref()));
             return peer.close();
         }
     };
@@ -371,6 +394,7 @@ fn handle(
 fn refuse(shell: &mut Shell, key: ClientKey, peer: &Peer, error: DecodeError) {
     tracing::debug!(%error, "a client broke the protocol");
     let reason = error.to_string();
-    shell.engine.append(key, |out| Encoder::server().close(out, error.close_code(), &reason));
+    let code = error.close_code();
+    shell.engine.append_last(key, |out| Encoder::server().close(out, code, &reason));
     peer.close();
 }

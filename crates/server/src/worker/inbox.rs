@@ -59,6 +59,11 @@ impl Inbox {
         std::mem::swap(&mut *self.inputs.lock(), taken);
     }
 
+    /// Lets [`Inbox::wait`] end although nothing was put in.
+    pub(crate) fn wake(&self) {
+        self.notify.notify_one();
+    }
+
     /// Waits until something was put in.
     pub(crate) async fn wait(&self) {
         self.notify.notified().await;

@@ -23,7 +23,10 @@ pub(crate) type Shared = Rc<RefCell<Shell>>;
 ///
 /// # Errors
 /// Where the thread or its runtime cannot be made.
-pub(crate) fn start(node: &Arc<Node>, place: usize) -> std::io::Result<std::thread::JoinHandle<()>> {
+pub(crate) fn start(
+    node: &Arc<Node>,
+    place: usize,
+) -> std::io::Result<std::thread::JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let node = node.clone();
     std::thread::Builder::new().name(format!("tidings-worker-{place}")).spawn(move || {
@@ -53,6 +56,7 @@ async fn run(node: Arc<Node>, place: usize) {
     let shell: Shared = Rc::new(RefCell::new(Shell::new(node.clone(), place)));
     let mut inputs = Vec::new();
     loop {
+        shell.borrow_mut().sleeps_until_ms = None;
         inbox.take(&mut inputs);
         for input in inputs.drain(..) {
             match input {
@@ -69,7 +73,9 @@ async fn run(node: Arc<Node>, place: usize) {
             shell.handle_due();
             let is_behind = shell.pump();
             shell.flush();
-            (is_behind, shell.next_timer())
+            let next_ms = shell.next_timer();
+            shell.sleeps_until_ms = Some(next_ms.unwrap_or(u64::MAX));
+            (is_behind, next_ms)
         };
         if is_behind {
             // Sockets and timers have their turn between two bursts.

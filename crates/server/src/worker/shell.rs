@@ -1,4 +1,5 @@
 use std::io::IoSlice;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -33,13 +34,16 @@ pub(crate) struct Shell {
     behind: Vec<StreamIndex>,
     /// Clients that are not read until the engine takes commands from them again.
     unread: Vec<ClientKey>,
+    /// Until when the worker's loop rests, in ms of its clock, where it does.
+    pub(super) sleeps_until_ms: Option<u64>,
 }
 
 /// A client's connection.
 pub(crate) struct Client {
     key: ClientKey,
     pub(crate) id: ClientId,
-    pub(crate) connected: Connected,
+    address: Option<SocketAddr>,
+    connected_at_ms: u64,
     pub(crate) peer: Peer,
 }
 
@@ -75,6 +79,7 @@ impl Shell {
             inflater: Inflater::new(),
             behind: Vec::new(),
             unread: Vec::new(),
+            sleeps_until_ms: None,
         }
     }
 
@@ -86,14 +91,18 @@ impl Shell {
     pub(crate) fn connect(&mut self, connect: Connect, about: Connected, peer: Peer) -> ClientKey {
         let (now, id) = (self.now(), connect.client);
         let key = self.engine.connect(now, connect);
-        let connected = Connected { worker: self.place, key, ..about };
-        self.node.registry.insert(id, connected.clone());
+        let (address, connected_at_ms) = (about.address, about.connected_at_ms);
+        self.node.registry.insert(id, Connected { worker: self.place, key, ..about });
         let at = key.place as usize;
         if self.clients.len() <= at {
             self.clients.resize_with(at + 1, || None);
         }
         if let Some(place) = self.clients.get_mut(at) {
-            *place = Some(Client { key, id, connected, peer });
+            *place = Some(Client { key, id, address, connected_at_ms, peer });
+        }
+        if self.node.is_draining() {
+            // It was admitted before the drain began, and the others have been told already.
+            self.engine.close(now, key, CloseReason::Draining, None);
         }
         key
     }
@@ -105,8 +114,8 @@ impl Shell {
         let is_it = |client: &mut Client| client.key == key;
         let gone = self.clients.get_mut(key.place as usize).and_then(|at| at.take_if(is_it));
         if let Some(client) = gone {
-            self.node.registry.remove(client.id, self.place, key, client.connected.address);
-            self.node.metrics.closed(wall_since(client.connected.connected_at_ms));
+            self.node.registry.remove(client.id, self.place, key, client.address);
+            self.node.metrics.closed(wall_since(client.connected_at_ms));
         }
     }
 
@@ -172,6 +181,18 @@ impl Shell {
             self.carry_out(request);
         }
         self.read_again();
+        self.wake_for_timer();
+    }
+
+    /// A client's task may have set a timer that is due before the worker's loop looks again.
+    fn wake_for_timer(&mut self) {
+        let Some(until_ms) = self.sleeps_until_ms else { return };
+        if self.engine.next_timer().is_some_and(|at_ms| at_ms < until_ms) {
+            self.sleeps_until_ms = None;
+            if let Some(inbox) = self.node.inbox(self.place) {
+                inbox.wake();
+            }
+        }
     }
 
     fn transmit(&mut self, key: ClientKey) {
@@ -283,7 +304,6 @@ impl Shell {
     ) {
         if let Some(Some(client)) = self.clients.get_mut(key.place as usize) {
             client.id = id;
-            client.connected.device = device.clone();
         }
         let superseded = self.node.registry.rename(before, id, device);
         if let Some(old) = superseded.filter(|old| old.worker != self.place || old.key != key) {
@@ -295,7 +315,7 @@ impl Shell {
         let Some(client) = self.client(key) else { return };
         match client.peer.clone() {
             Peer::WebSocket(peer) => {
-                self.engine.append(key, |out| ws::push_close(reason, out));
+                self.engine.append_last(key, |out| ws::push_close(reason, out));
                 peer.close();
             }
             Peer::ServerSentEvents(peer) => peer.close(),

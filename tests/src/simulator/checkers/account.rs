@@ -20,6 +20,11 @@ pub struct Account<'h> {
     pub client: ClientId,
     /// Its subscriptions.
     pub held: Vec<Held>,
+    /// How often subscriptions began or ended.
+    pub changes: u64,
+    /// By stream, its head when something was unsubscribed: up to there, what one mode left to
+    /// another may come late, as the reader that owned it was behind.
+    pub handed_over: Vec<Seq>,
     /// Commands that are not answered yet, and when they were sent.
     pub asked: HashMap<i64, (Tick, &'h Command)>,
 }
@@ -59,7 +64,15 @@ pub enum Sight {
 impl<'h> Account<'h> {
     /// The account of a connection that just opened.
     pub fn new(history: &'h History, record: &'h Record) -> Self {
-        Self { history, record, client: record.client, held: Vec::new(), asked: HashMap::new() }
+        Self {
+            history,
+            record,
+            client: record.client,
+            held: Vec::new(),
+            changes: 0,
+            handed_over: vec![0; history.ledgers.len()],
+            asked: HashMap::new(),
+        }
     }
 
     /// How a stream delivers a subscription.
@@ -133,6 +146,10 @@ impl<'h> Account<'h> {
         answer: &Answer,
         put: Put,
     ) -> Vec<SubscriptionId> {
+        self.changes += u64::from(!matches!(
+            answer,
+            Answer::Published(_) | Answer::History { .. } | Answer::Pong { .. }
+        ));
         match (command, answer) {
             (Command::Hello(hello), Answer::Hello { client, subscriptions, .. }) => {
                 self.client = *client;
@@ -145,6 +162,8 @@ impl<'h> Account<'h> {
             }
             (Command::Unsubscribe(what), Answer::Unsubscribed) => {
                 self.end(what);
+                let heads = self.history.ledgers.iter().map(|ledger| ledger.head_at(put.at));
+                self.handed_over = heads.collect();
                 Vec::new()
             }
             _ => Vec::new(),
@@ -167,7 +186,9 @@ impl<'h> Account<'h> {
             mode: body.mode,
             start: (!resumes).then(|| body.start.clone()),
             begun: positions
-                .map(|position| (self.place(&position.stream), (position.epoch.clone(), position.seq)))
+                .map(|position| {
+                    (self.place(&position.stream), (position.epoch.clone(), position.seq))
+                })
                 .collect(),
             asked,
             answered,

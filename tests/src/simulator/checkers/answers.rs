@@ -1,6 +1,8 @@
 use std::collections::HashMap;
 
-use protocol::{Answer, Appended, Command, Draft, Epoch, Error, ErrorCode, Event, History, Message, Seq};
+use protocol::{
+    Answer, Appended, Command, Draft, Epoch, Error, ErrorCode, Event, History, Message, Seq,
+};
 
 use super::account::{Account, Sight};
 use super::{Verdict, broken};
@@ -39,7 +41,14 @@ impl Answers {
         }
     }
 
-    fn hear_answer(&mut self, account: &Account<'_>, id: i64, command: &Command, answer: &Answer, put: Put) -> Verdict {
+    fn hear_answer(
+        &mut self,
+        account: &Account<'_>,
+        id: i64,
+        command: &Command,
+        answer: &Answer,
+        put: Put,
+    ) -> Verdict {
         match (command, answer) {
             (Command::Publish(draft), Answer::Published(appended)) => {
                 check_appended(account, draft, appended)?;
@@ -96,11 +105,15 @@ fn check_history(
     let Some(ledger) = account.history.ledgers[at].epoch(epoch) else {
         return broken("I2", format!("a history of s{at} names an epoch that never was"));
     };
-    let after = if history.epoch.as_ref().is_none_or(|asked| asked == epoch) { history.after } else { 0 };
-    let mut last = after;
+    let after =
+        if history.epoch.as_ref().is_none_or(|asked| asked == epoch) { history.after } else { 0 };
+    // Where no epoch was asked for and it changed in between, reading began again.
+    let is_anew = history.epoch.is_none() && events.first().is_some_and(|event| event.seq <= after);
+    let mut last = if is_anew { 0 } else { after };
     for event in events {
         let what = || format!("s{at}:{epoch}:{} in a history", event.seq);
-        let Some(recorded) = ledger.events.get(&event.seq).filter(|kept| kept.event == *event) else {
+        let Some(recorded) = ledger.events.get(&event.seq).filter(|kept| kept.event == *event)
+        else {
             return broken("I2", format!("{} is not what was appended", what()));
         };
         // The groups are those of the moment in which it was asked for.
@@ -144,13 +157,21 @@ fn check_nothing_skipped<'l>(
 }
 
 fn history_asked(account: &Account<'_>, history: &History) -> u64 {
-    let is_it = |command: &Command| matches!(command, Command::History(asked) if **asked == *history);
-    account.asked.values().filter(|(_, command)| is_it(command)).map(|(at, _)| *at).min().unwrap_or(0)
+    let is_it =
+        |command: &Command| matches!(command, Command::History(asked) if **asked == *history);
+    account
+        .asked
+        .values()
+        .filter(|(_, command)| is_it(command))
+        .map(|(at, _)| *at)
+        .min()
+        .unwrap_or(0)
 }
 
 /// A refusal has a reason that the client can see.
 fn hear_error(account: &Account<'_>, command: &Command, error: &Error) -> Verdict {
-    let is_granted = |pattern| account.record.grants.subscribe.iter().any(|wide| wide.contains(pattern));
+    let is_granted =
+        |pattern| account.record.grants.subscribe.iter().any(|wide| wide.contains(pattern));
     let is_justified = match (error.code, command) {
         (ErrorCode::BrokerUnavailable, Command::Publish(_) | Command::History(_)) => true,
         (ErrorCode::BrokerUnavailable, Command::Subscribe(_) | Command::Hello(_)) => true,

@@ -5,5 +5,8 @@ const PENDING_BYTES_MAX: usize = 320 << 10;
 /// A client that takes nothing costs no more than its write.
 pub fn check_outbox(pending: usize, held: usize) {
     assert!(pending <= PENDING_BYTES_MAX, "I12: {pending} bytes wait in a client's write");
-    assert!(held <= 2 * PENDING_BYTES_MAX, "I12: a client's write holds {held} bytes for {pending}");
+    assert!(
+        held <= 2 * PENDING_BYTES_MAX,
+        "I12: a client's write holds {held} bytes for {pending}"
+    );
 }

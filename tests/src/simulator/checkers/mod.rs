@@ -114,7 +114,8 @@ impl<'h> Walk<'h> {
             Heard::Message(Message::Mark(positions)) => self.hear_positions(positions, put),
             Heard::Message(Message::Gap(gap)) => {
                 let at = self.account.place(&gap.stream);
-                let mut replays = self.replays.iter_mut().filter(|replay| replay.at == at && replay.may_go_on());
+                let mut replays =
+                    self.replays.iter_mut().filter(|replay| replay.at == at && replay.may_go_on());
                 let is_replaying = replays.any(|_| true);
                 for replay in self.replays.iter_mut().filter(|replay| replay.at == at) {
                     replay.hear_gap(gap);
@@ -128,7 +129,10 @@ impl<'h> Walk<'h> {
                 let found = replays.find(|replay| replay.id == *subscription && replay.at == at);
                 match found {
                     Some(replay) => replay.hear(&self.account, events, *done, put),
-                    None => broken("I3", format!("nobody asked for a replay of {subscription} in s{at}")),
+                    None => broken(
+                        "I3",
+                        format!("nobody asked for a replay of {subscription} in s{at}"),
+                    ),
                 }
             }
             Heard::Message(_) => Ok(()),
@@ -137,9 +141,8 @@ impl<'h> Walk<'h> {
 
     fn hear_event(&mut self, event: &EventFrame, put: Put) -> Verdict {
         self.events += 1;
-        let of_stream = |replay: &&Replay| replay.at == event.stream;
-        for replay in self.replays.iter().filter(of_stream) {
-            replay.hear_live(&self.account, event)?;
+        for replay in self.replays.iter_mut().filter(|replay| replay.at == event.stream) {
+            replay.hear_live(&self.account, event, put)?;
         }
         self.pace.hear_event(&self.account, event, put)?;
         self.lines[event.stream].hear_event(&self.account, event, put)?;
@@ -152,6 +155,9 @@ impl<'h> Walk<'h> {
     fn hear_positions(&mut self, positions: &[Position], put: Put) -> Verdict {
         for position in positions {
             let at = self.account.place(&position.stream);
+            for replay in self.replays.iter_mut().filter(|replay| replay.at == at) {
+                replay.hear_nothing(&self.account, put)?;
+            }
             self.lines[at].hear_position(&self.account, position, put)?;
         }
         Ok(())
@@ -165,22 +171,34 @@ impl<'h> Walk<'h> {
         for held in self.account.held.iter().filter(|held| begun.contains(&held.id)) {
             for (at, (epoch, after)) in &held.begun {
                 let others = self.account.held.iter().filter(|other| begun.contains(&other.id));
-                let is_first_of_these = others.filter(|other| other.begun.contains_key(at)).next().map(|other| other.id) == Some(held.id);
+                let is_first_of_these = others
+                    .filter(|other| other.begun.contains_key(at))
+                    .next()
+                    .map(|other| other.id)
+                    == Some(held.id);
                 let is_first = !reads[*at] && is_first_of_these;
                 let name = &self.account.history.table.specs()[*at].name;
                 let believed = believed.iter().find(|position| position.stream == *name);
-                self.lines[*at].begin(is_first, epoch, *after, believed.map(|position| &position.epoch));
+                self.lines[*at].begin(
+                    is_first,
+                    epoch,
+                    *after,
+                    believed.map(|position| &position.epoch),
+                );
                 self.replays.extend(Replay::of(held, *at, name));
             }
         }
         let held = &self.account.held;
-        let is_there = |id: SubscriptionId, at: usize| held.iter().any(|held| held.id == id && held.begun.contains_key(&at));
+        let is_there = |id: SubscriptionId, at: usize| {
+            held.iter().any(|held| held.id == id && held.begun.contains_key(&at))
+        };
         self.replays.retain(|replay| is_there(replay.id, replay.at));
     }
 
     /// Positions from which the client goes on, where the entry answers that.
     fn believed(&self, entry: &Entry) -> Vec<Position> {
-        let What::Heard(Heard::Message(Message::Reply { id: Some(id), .. }), _) = &entry.what else {
+        let What::Heard(Heard::Message(Message::Reply { id: Some(id), .. }), _) = &entry.what
+        else {
             return Vec::new();
         };
         match self.account.asked.get(id).map(|(_, command)| command) {
@@ -198,7 +216,10 @@ impl<'h> Walk<'h> {
         let put = Put { from: ended, at: ended, ms: 0, refill: None };
         for replay in &self.replays {
             if replay.is_open() {
-                return broken("I13", format!("the replay of {} in s{} has no end", replay.id, replay.at));
+                return broken(
+                    "I13",
+                    format!("the replay of {} in s{} has no end", replay.id, replay.at),
+                );
             }
             replay.check(&self.account, put)?;
         }
@@ -219,7 +240,8 @@ fn is_plain(history: &History, record: &Record, at: usize) -> bool {
         }
     }
     let stream = history.table.specs()[at].mode;
-    let reaching = bodies.into_iter().filter(|body| super::person::reaches(&history.table, body, at));
+    let reaching =
+        bodies.into_iter().filter(|body| super::person::reaches(&history.table, body, at));
     let mut modes = reaching.map(|body| body.mode.narrowed(stream));
     modes.next().is_none_or(|first| !first.latest && modes.all(|mode| mode == first))
 }

@@ -1,17 +1,20 @@
 use std::collections::HashMap;
 
-use protocol::Topic;
+use protocol::{Mode, Topic};
 
 use super::account::Account;
 use super::{Verdict, broken};
 use crate::simulator::record::Put;
 use crate::simulator::wire::EventFrame;
 
+/// How much later than a worker's last input its clients may write, in ms.
+const LATE_MS: u64 = 4;
+
 /// How often and in which order of streams events are sent.
 #[derive(Default)]
 pub struct Pace {
     /// When an event of a topic and audience was put into the write last, and after which move.
-    last: HashMap<(Topic, String), (u64, usize)>,
+    last: HashMap<(Topic, String, Mode), (u64, (u64, u64))>,
     /// The last filling of a blocked write, and the lowest priority that it came to.
     refill: Option<(u64, i32)>,
 }
@@ -38,26 +41,33 @@ impl Pace {
         Ok(())
     }
 
-    /// Latest at a rate: an event of the same topic and audience comes no more often, where all
-    /// that takes it has that rate. A session that is moved begins again.
+    /// Latest at a rate: an event of the same topic and audience comes no more often from the most
+    /// generous of those that take it. A session that is moved begins again.
     fn check_rate(&mut self, account: &Account<'_>, event: &EventFrame, put: Put) -> Verdict {
-        let (at, table) = (event.stream, &account.history.table);
+        let at = event.stream;
         let ledgers = &account.history.ledgers[at];
         let events = ledgers.epochs.iter().filter_map(|ledger| ledger.events.get(&event.seq));
         let mut same = events.filter(|recorded| super::is_data(&recorded.event, event));
-        let Some(recorded) = same.next() else { return Ok(()) };
-        let topic = recorded.event.topic();
-        let takers = account.held.iter().filter(|held| Account::matches(held, topic));
-        let modes: Vec<_> = takers.map(|held| held.mode.narrowed(table.specs()[at].mode)).collect();
-        let slowest = modes.iter().map(|mode| if mode.latest { mode.interval_ms } else { 0 }).min();
-        let moves = account.record.moved.iter().filter(|moved| **moved <= put.at).count() * 1000 + account.held.len();
-        let key = (topic.clone(), format!("{:?}", recorded.event.draft.audience));
-        let before = self.last.insert(key, (put.ms, moves));
-        let interval_ms = u64::from(slowest.unwrap_or(0));
+        let Some(recorded) = same.next().filter(|_| event.seq > account.handed_over[at]) else {
+            return Ok(());
+        };
+        let (topic, table) = (recorded.event.topic(), &account.history.table);
+        let takers = account.held.iter().filter(|held| {
+            Account::matches(held, topic)
+                && held.begun.get(&at).is_some_and(|(_, after)| *after < event.seq)
+        });
+        let modes = takers.map(|held| held.mode.narrowed(table.specs()[at].mode));
+        let Some(owner) = modes.min() else { return Ok(()) };
+        let moves = account.record.moved.iter().filter(|moved| **moved <= put.at).count() as u64;
+        let turn = (moves, account.changes);
+        let key = (topic.clone(), format!("{:?}", recorded.event.draft.audience), owner);
+        let before = self.last.insert(key, (put.ms, turn));
+        let interval_ms = if owner.latest { u64::from(owner.interval_ms) } else { 0 };
         match before {
-            Some((ms, same)) if same == moves && put.ms - ms < interval_ms => {
-                broken("rate", format!("s{at}:{} came {} ms behind its topic's last", event.seq, put.ms - ms))
-            }
+            Some((ms, same)) if same == turn && put.ms + LATE_MS < ms + interval_ms => broken(
+                "rate",
+                format!("s{at}:{} came {} ms behind its topic's last", event.seq, put.ms - ms),
+            ),
             _ => Ok(()),
         }
     }

@@ -60,9 +60,16 @@ impl Line {
     }
 
     /// I7: somebody asked for it, and it is for this client.
-    fn check_allowed(&self, account: &Account<'_>, epoch: &Epoch, recorded: &Recorded, put: Put) -> Verdict {
+    fn check_allowed(
+        &self,
+        account: &Account<'_>,
+        epoch: &Epoch,
+        recorded: &Recorded,
+        put: Put,
+    ) -> Verdict {
         let (event, at) = (&recorded.event, self.at);
-        let what = || format!("s{at}:{epoch}:{} {:?} {}", event.seq, event.draft.audience, event.topic());
+        let what =
+            || format!("s{at}:{epoch}:{} {:?} {}", event.seq, event.draft.audience, event.topic());
         let takes = |held: &&Held| Account::takes(held, at, epoch, event.seq, event.topic());
         if !account.held.iter().any(|held| takes(&held)) {
             return broken("I7", format!("{} was not asked for", what()));
@@ -70,13 +77,22 @@ impl Line {
         check_sight(account, recorded, put, what)
     }
 
-    fn check_order(&mut self, account: &Account<'_>, ledger: &EpochLedger, recorded: &Recorded, put: Put) -> Verdict {
+    fn check_order(
+        &mut self,
+        account: &Account<'_>,
+        ledger: &EpochLedger,
+        recorded: &Recorded,
+        put: Put,
+    ) -> Verdict {
         let (seq, at) = (recorded.event.seq, self.at);
-        let takers = account.held.iter().filter(|held| {
-            Account::takes(held, at, &ledger.epoch, seq, recorded.event.topic())
-        });
+        let takers = account
+            .held
+            .iter()
+            .filter(|held| Account::takes(held, at, &ledger.epoch, seq, recorded.event.topic()));
         let modes: BTreeSet<Mode> = takers.map(|held| account.mode(held, at)).collect();
-        if let (1, Some(mode)) = (modes.len(), modes.first()) {
+        if let (1, Some(mode)) = (modes.len(), modes.first())
+            && seq > account.handed_over[at]
+        {
             let last = self.last_by_mode.entry(*mode).or_default();
             if *last > seq {
                 return broken("I3", format!("s{at}:{seq} came behind {last}"));
@@ -95,7 +111,13 @@ impl Line {
     }
 
     /// I3: nothing is missing up to `to`, of what is delivered as every event.
-    fn check_missing(&self, account: &Account<'_>, ledger: &EpochLedger, to: Seq, put: Put) -> Verdict {
+    fn check_missing(
+        &self,
+        account: &Account<'_>,
+        ledger: &EpochLedger,
+        to: Seq,
+        put: Put,
+    ) -> Verdict {
         for recorded in ledger.range(self.reached, to) {
             let seq = recorded.event.seq;
             let is_lost = self.lost.iter().any(|(from, to)| (from..=to).contains(&&seq));
@@ -117,8 +139,15 @@ impl Line {
 
     /// I14: of what is retained, the newest event of each topic and audience was received, where
     /// nothing newer than `to` replaces it.
-    fn check_newest(&self, account: &Account<'_>, ledger: &EpochLedger, to: Seq, put: Put) -> Verdict {
-        let latest = |held: &&Held| account.mode(held, self.at).latest && held.begun.contains_key(&self.at);
+    fn check_newest(
+        &self,
+        account: &Account<'_>,
+        ledger: &EpochLedger,
+        to: Seq,
+        put: Put,
+    ) -> Verdict {
+        let latest =
+            |held: &&Held| account.mode(held, self.at).latest && held.begun.contains_key(&self.at);
         let readers: Vec<&Held> = account.held.iter().filter(latest).collect();
         if readers.is_empty() {
             return Ok(());
@@ -128,7 +157,8 @@ impl Line {
         let there = ledger.range(first - 1, Seq::MAX - 1).filter(|recorded| recorded.at <= put.at);
         for recorded in there.collect::<Vec<_>>().into_iter().rev() {
             let (seq, draft) = (recorded.event.seq, &recorded.event.draft);
-            let is_newest = replaced.insert((draft.topic.as_str(), format!("{:?}", draft.audience)));
+            let is_newest =
+                replaced.insert((draft.topic.as_str(), format!("{:?}", draft.audience)));
             let is_hole = ledger.is_hole_at(seq, put.at);
             if !is_newest || seq > to || is_hole || self.received.contains(&seq) {
                 continue;
@@ -138,7 +168,10 @@ impl Line {
                     && account.must_bring(held, recorded, put.at)
             };
             if let Some(held) = readers.iter().find(wants) {
-                let message = format!("s{}:{seq} is the newest of {} and missing in {}", self.at, draft.topic, held.id);
+                let message = format!(
+                    "s{}:{seq} is the newest of {} and missing in {}",
+                    self.at, draft.topic, held.id
+                );
                 return broken("I14", message);
             }
         }
@@ -146,21 +179,36 @@ impl Line {
     }
 
     /// I11: a position is true, in a mark or before an event.
-    pub fn hear_position(&mut self, account: &Account<'_>, position: &Position, put: Put) -> Verdict {
+    pub fn hear_position(
+        &mut self,
+        account: &Account<'_>,
+        position: &Position,
+        put: Put,
+    ) -> Verdict {
         let (at, seq) = (self.at, position.seq);
         if !account.reads(at) {
             // What it subscribed is ending.
             return Ok(());
         }
         if self.told.as_ref() != Some(&position.epoch) {
-            return broken("I11", format!("a mark names {position} before the gap from {:?}", self.told));
+            return broken(
+                "I11",
+                format!("a mark names {position} before the gap from {:?}", self.told),
+            );
         }
         let ledger = account.history.ledgers[at].epoch(&position.epoch).unwrap();
         if seq > ledger.head_at(put.at) {
             return broken("I11", format!("a mark names {position}, which was not there"));
         }
-        if self.position.as_ref().is_some_and(|(epoch, before)| *epoch == position.epoch && *before > seq) {
-            return broken("I11", format!("a mark goes back to {position} from {:?}", self.position));
+        if self
+            .position
+            .as_ref()
+            .is_some_and(|(epoch, before)| *epoch == position.epoch && *before > seq)
+        {
+            return broken(
+                "I11",
+                format!("a mark goes back to {position} from {:?}", self.position),
+            );
         }
         self.position = Some((position.epoch.clone(), seq));
         if self.is_plain && seq < self.reached {
@@ -191,7 +239,13 @@ impl Line {
     }
 
     /// I4: a gap is justified; the live order goes on behind it.
-    pub fn hear_gap(&mut self, account: &mut Account<'_>, gap: &Gap, is_replaying: bool, put: Put) -> Verdict {
+    pub fn hear_gap(
+        &mut self,
+        account: &mut Account<'_>,
+        gap: &Gap,
+        is_replaying: bool,
+        put: Put,
+    ) -> Verdict {
         let Some(ledger) = account.history.ledgers[self.at].epoch(&gap.epoch) else {
             return broken("I4", format!("{gap:?} names an epoch that never was"));
         };
@@ -209,30 +263,41 @@ impl Line {
             GapReason::Epoch if is_new => {
                 account.begin_epoch(self.at, &gap.epoch, gap.to);
                 self.told = Some(gap.epoch.clone());
-                self.position = None;
+                self.position = Some((gap.epoch.clone(), gap.to));
                 self.start(gap.to);
                 Ok(())
             }
             // A replay was asked for from an epoch that was over.
             GapReason::Epoch if is_replaying => Ok(()),
             GapReason::Epoch => broken("I10", format!("{gap:?} was told twice")),
-            _ if is_new => broken("I10", format!("{gap:?} came before the gap from {:?}", self.told)),
+            _ if is_new => {
+                broken("I10", format!("{gap:?} came before the gap from {:?}", self.told))
+            }
             _ => self.lose(account, ledger, gap, is_replaying, put),
         }
     }
 
-    fn lose(&mut self, account: &Account<'_>, ledger: &EpochLedger, gap: &Gap, is_replaying: bool, put: Put) -> Verdict {
-        if self.is_plain && !is_replaying {
-            if gap.from <= self.reached || gap.from > gap.to {
-                return broken("I3", format!("{gap:?} overlaps what was received up to {}", self.reached));
-            }
-            self.check_missing(account, ledger, gap.from - 1, put)?;
-        }
+    fn lose(
+        &mut self,
+        account: &Account<'_>,
+        ledger: &EpochLedger,
+        gap: &Gap,
+        is_replaying: bool,
+        put: Put,
+    ) -> Verdict {
         self.lost.push((gap.from, gap.to));
-        if self.is_plain && gap.to > self.reached {
-            self.check_missing(account, ledger, gap.from.saturating_sub(1), put)?;
-            self.reached = gap.to;
+        // What a replay lost may lie ahead of the live order, or behind it.
+        if !self.is_plain || is_replaying {
+            return Ok(());
         }
+        if gap.from <= self.reached || gap.from > gap.to {
+            return broken(
+                "I3",
+                format!("{gap:?} overlaps what was received up to {}", self.reached),
+            );
+        }
+        self.check_missing(account, ledger, gap.from - 1, put)?;
+        self.reached = gap.to;
         Ok(())
     }
 
@@ -245,7 +310,8 @@ impl Line {
         let ledger = account.history.ledgers[at].current();
         let head = ledger.head_at(put.at);
         if self.position != Some((ledger.epoch.clone(), head)) {
-            let message = format!("s{at} ends at {:?} instead of {}:{head}", self.position, ledger.epoch);
+            let message =
+                format!("s{at} ends at {:?} instead of {}:{head}", self.position, ledger.epoch);
             return broken("I13", message);
         }
         self.check_missing(account, ledger, head, put)?;
@@ -254,7 +320,12 @@ impl Line {
 }
 
 /// I7: an event is for this client.
-pub fn check_sight(account: &Account<'_>, recorded: &Recorded, put: Put, what: impl Fn() -> String) -> Verdict {
+pub fn check_sight(
+    account: &Account<'_>,
+    recorded: &Recorded,
+    put: Put,
+    what: impl Fn() -> String,
+) -> Verdict {
     let draft = &recorded.event.draft;
     if !account.record.grants.subscribe.iter().any(|pattern| pattern.matches(&draft.topic)) {
         return broken("I7", format!("{} is not granted", what()));

@@ -2,11 +2,11 @@ use std::collections::BTreeSet;
 
 use protocol::{Epoch, Event, Gap, GapReason, Seq, Start, SubscriptionId};
 
-use super::account::{Account, Held};
+use super::account::{Account, Held, Sight};
 use super::reading::check_sight;
 use super::{Verdict, broken};
-use crate::simulator::clock::{Tick, WALL_MS};
-use crate::simulator::ledger::EpochLedger;
+use crate::simulator::clock::WALL_MS;
+use crate::simulator::ledger::{EpochLedger, Recorded};
 use crate::simulator::record::Put;
 use crate::simulator::wire::EventFrame;
 
@@ -21,8 +21,8 @@ pub struct Replay {
     until: Seq,
     /// Named by the client, or found by the broker.
     start: Start,
-    asked: Tick,
-    answered: Put,
+    /// The subscription as it began: topics may be taken out of it since.
+    begun: Held,
     received: BTreeSet<Seq>,
     lost: Vec<(Seq, Seq)>,
     /// Something of it came: it is apart from the live order, and a `done` will follow.
@@ -50,8 +50,7 @@ impl Replay {
             epoch,
             until,
             start,
-            asked: held.asked,
-            answered: held.answered,
+            begun: held.clone(),
             received: BTreeSet::new(),
             lost: Vec::new(),
             is_begun,
@@ -71,7 +70,13 @@ impl Replay {
     }
 
     /// A part of it.
-    pub fn hear(&mut self, account: &Account<'_>, events: &[Event], done: bool, put: Put) -> Verdict {
+    pub fn hear(
+        &mut self,
+        account: &Account<'_>,
+        events: &[Event],
+        done: bool,
+        put: Put,
+    ) -> Verdict {
         if self.is_done {
             return broken("I3", format!("a replay of {} goes on behind its end", self.id));
         }
@@ -111,42 +116,65 @@ impl Replay {
     }
 
     /// A live event came while it goes on: then it cannot be for this subscription alone.
-    pub fn hear_live(&self, account: &Account<'_>, event: &EventFrame) -> Verdict {
+    pub fn hear_live(&mut self, account: &Account<'_>, event: &EventFrame, put: Put) -> Verdict {
         let ledger = account.history.ledgers[self.at].epoch(&self.epoch);
         let recorded = ledger.and_then(|ledger| ledger.events.get(&event.seq));
-        let (true, Some(recorded)) = (self.is_open(), recorded) else { return Ok(()) };
+        let (false, Some(recorded)) = (self.is_done, recorded) else { return Ok(()) };
         let topic = recorded.event.topic();
         let takes = |held: &&Held| Account::takes(held, self.at, &self.epoch, event.seq, topic);
-        let mut takers = account.held.iter().filter(takes);
-        match takers.next() {
-            Some(only) if only.id == self.id && takers.next().is_none() => {
-                broken("I3", format!("s{}:{} came before the end of its replay", self.at, event.seq))
-            }
-            _ => Ok(()),
+        let takers: Vec<_> = account.held.iter().filter(takes).map(|held| held.id).collect();
+        if takers == [self.id] && self.is_begun {
+            return broken(
+                "I3",
+                format!("s{}:{} came before the end of its replay", self.at, event.seq),
+            );
         }
+        if takers == [self.id] { self.hear_nothing(account, put) } else { Ok(()) }
+    }
+
+    /// The live order goes on: if nothing of it came by now, nothing will.
+    pub fn hear_nothing(&mut self, account: &Account<'_>, put: Put) -> Verdict {
+        if self.is_begun || self.is_done {
+            return Ok(());
+        }
+        self.is_done = true;
+        self.check(account, put)
     }
 
     /// Nothing of it can come any more: it was all there, or nothing was asked for.
     pub fn check(&self, account: &Account<'_>, put: Put) -> Verdict {
         let Some(held) = account.held.iter().find(|held| held.id == self.id) else { return Ok(()) };
-        if self.is_over || account.mode(held, self.at).latest || !held.begun.contains_key(&self.at) {
+        if self.is_over || account.mode(held, self.at).latest || !held.begun.contains_key(&self.at)
+        {
             return Ok(());
         }
-        let Some(ledger) = account.history.ledgers[self.at].epoch(&self.epoch) else { return Ok(()) };
-        for seq in self.wanted(account, held, ledger) {
+        let Some(ledger) = account.history.ledgers[self.at].epoch(&self.epoch) else {
+            return Ok(());
+        };
+        for seq in self.wanted(account, ledger) {
             let recorded = &ledger.events[&seq];
+            if !Account::matches(held, recorded.event.topic()) {
+                continue;
+            }
             let is_lost = self.lost.iter().any(|(from, to)| (*from..=*to).contains(&seq));
-            if !is_lost && !self.received.contains(&seq) && account.must_bring(held, recorded, put.at) {
+            if !is_lost
+                && !self.received.contains(&seq)
+                && account.must_bring(held, recorded, put.at)
+            {
                 let (id, at, start) = (self.id, self.at, &self.start);
-                return broken("I3", format!("s{at}:{seq} is missing in the replay of {id} from {start:?}"));
+                return broken(
+                    "I3",
+                    format!("s{at}:{seq} is missing in the replay of {id} from {start:?}"),
+                );
             }
         }
         Ok(())
     }
 
-    /// The seqs that it has to bring, as far as they matched.
-    fn wanted(&self, account: &Account<'_>, held: &Held, ledger: &EpochLedger) -> Vec<Seq> {
-        let kept = ledger.first_at(self.answered.at) - 1;
+    /// The seqs that were asked for.
+    fn wanted(&self, account: &Account<'_>, ledger: &EpochLedger) -> Vec<Seq> {
+        let Held { asked, answered, .. } = self.begun;
+        let kept = ledger.first_at(answered.at) - 1;
         let after = match &self.start {
             Start::Positions(positions) => {
                 let name = &account.history.table.specs()[self.at].name;
@@ -158,23 +186,33 @@ impl Replay {
             _ => kept,
         };
         let matching = ledger.range(after, self.until).filter(|recorded| {
-            Account::matches(held, recorded.event.topic())
-                && !ledger.is_hole_at(recorded.event.seq, self.answered.at)
+            Account::matches(&self.begun, recorded.event.topic())
+                && !ledger.is_hole_at(recorded.event.seq, asked)
         });
+        let is_there = |r: &&Recorded| !ledger.is_hole_at(r.event.seq, answered.at);
         match self.start {
             Start::Now => Vec::new(),
-            Start::Positions(_) => matching.map(|recorded| recorded.event.seq).collect(),
+            Start::Positions(_) => {
+                matching.filter(is_there).map(|recorded| recorded.event.seq).collect()
+            }
             Start::Since(ms) => matching
-                .filter(|recorded| recorded.event.time_ms >= ms.max(WALL_MS) && recorded.at <= self.asked)
+                .filter(is_there)
+                .filter(|recorded| {
+                    recorded.event.time_ms >= ms.max(WALL_MS) && recorded.at <= asked
+                })
                 .map(|recorded| recorded.event.seq)
                 .collect(),
             // Whatever came between question and answer pushes as many out.
             Start::Last(count) => {
                 let behind = ledger.range(self.until, Seq::MAX - 1);
-                let came = behind.filter(|recorded| recorded.at <= self.answered.at).count();
-                let seen: Vec<_> = matching.filter(|r| account.must_bring(held, r, self.answered.at)).collect();
+                let came = behind.filter(|recorded| recorded.at <= answered.at).count();
+                let sight = |recorded: &Recorded| {
+                    account.sight(&recorded.event.draft.audience, asked, answered.at)
+                };
+                let seen: Vec<_> = matching.filter(|r| sight(r) != Sight::Never).collect();
                 let newest = seen.iter().rev().take((count as usize).saturating_sub(came));
-                newest.filter(|r| r.at <= self.asked).map(|r| r.event.seq).collect()
+                let there = newest.filter(|r| r.at <= asked && sight(r) == Sight::Must);
+                there.map(|r| &**r).filter(is_there).map(|r| r.event.seq).collect()
             }
         }
     }

@@ -21,38 +21,22 @@ fn items_are_compared_by_name_or_path() {
     assert_eq!(changes(a, &format!("{a}{b}")).live, ["stream.b"]);
     assert_eq!(changes(&format!("{a}{b}"), b).live, ["stream.a"]);
     let kept = format!("{a}retain = {{ count = 5 }}\n");
-    assert_eq!(
-        changes(a, &kept).live,
-        ["stream.a.retain.count", "stream.a.retain.age"]
-    );
+    assert_eq!(changes(a, &kept).live, ["stream.a.retain.count", "stream.a.retain.age"]);
     let endpoint = "[[endpoint]]\npath = \"/ws\"\n";
-    let changed = changes(
-        "",
-        &format!("{endpoint}[auth.roles.editor]\npublish = [\"x\"]"),
-    );
-    assert_eq!(
-        changed.live,
-        ["auth.roles.anonymous.subscribe", "auth.roles.editor"]
-    );
+    let changed = changes("", &format!("{endpoint}[auth.roles.editor]\npublish = [\"x\"]"));
+    assert_eq!(changed.live, ["auth.roles.anonymous.subscribe", "auth.roles.editor"]);
     assert_eq!(changed.restart_needed, ["endpoint./ws"]);
     let slower = format!("{endpoint}heartbeat = \"60s\"\nlimits = {{ subscriptions = 5 }}\n");
     assert_eq!(
         changes(endpoint, &slower).live,
-        [
-            "endpoint./ws.heartbeat",
-            "endpoint./ws.limits.subscriptions"
-        ],
+        ["endpoint./ws.heartbeat", "endpoint./ws.limits.subscriptions"],
     );
 }
 
 #[test]
 fn a_rotated_secret_is_a_change() {
     let text = "[admin]\ntoken_env = \"T\"\n";
-    let with = |secret| {
-        load(&options(text), variables(&[("T", secret)]))
-            .unwrap()
-            .config
-    };
+    let with = |secret| load(&options(text), variables(&[("T", secret)])).unwrap().config;
     assert_eq!(diff(&with("old"), &with("new")).live, ["admin.token_env"]);
     assert!(diff(&with("old"), &with("old")).is_empty());
 }

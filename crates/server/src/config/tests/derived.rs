@@ -18,10 +18,7 @@ fn configuration_page_is_up_to_date() {
 
 #[test]
 fn every_setting_has_a_meaning_that_fits_a_table() {
-    for line in reference_markdown()
-        .lines()
-        .filter(|line| line.starts_with("| `"))
-    {
+    for line in reference_markdown().lines().filter(|line| line.starts_with("| `")) {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
         assert_eq!(cells.len(), 5, "{line}");
         assert!(cells.iter().all(|cell| !cell.is_empty()), "{line}");
@@ -33,11 +30,9 @@ fn every_setting_has_a_meaning_that_fits_a_table() {
 fn the_reference_sets_nothing_but_defaults() {
     let reference = reference_toml();
     assert_eq!(parse(&reference).unwrap().config, parse("").unwrap().config);
-    for expected in [
-        "\npublic = \"127.0.0.1:8080\"\n",
-        "\nconnections = 100_000\n",
-        "\n# [[stream]]\n",
-    ] {
+    for expected in
+        ["\npublic = \"127.0.0.1:8080\"\n", "\nconnections = 100_000\n", "\n# [[stream]]\n"]
+    {
         assert!(reference.contains(expected), "{expected}");
     }
 }
@@ -60,10 +55,7 @@ fn the_effective_configuration_says_where_values_came_from() {
         "[auth.roles.anonymous]",
         "subscribe = [\">\"]  # default",
     ] {
-        assert!(
-            effective.lines().any(|found| found == line),
-            "{line}\n{effective}"
-        );
+        assert!(effective.lines().any(|found| found == line), "{line}\n{effective}");
     }
     assert!(!effective.contains("canary"));
     assert_eq!(loaded.origin("log.level"), "tidings.toml:2");

@@ -13,19 +13,12 @@ fn variables_take_the_type_of_their_setting() {
         ("TIDINGS_SERVER__SLOW_TIMEOUT", "1m"),
         ("TIDINGS_LIMITS__CONNECTIONS", "10_000"),
         ("TIDINGS_LIMITS__BODY_BYTES", "65536"),
-        (
-            "TIDINGS_AUTH__ROLES__ANONYMOUS__SUBSCRIBE",
-            "[\"a.>\", \"b.>\"]",
-        ),
+        ("TIDINGS_AUTH__ROLES__ANONYMOUS__SUBSCRIBE", "[\"a.>\", \"b.>\"]"),
         ("TIDINGS_AUTH__ROLES__ANONYMOUS__PUBLISH", ""),
         ("PATH", "/bin"),
     ];
     let loaded = with("", &env).unwrap();
-    assert!(
-        loaded.warnings.is_empty(),
-        "{}",
-        loaded.warnings.render(false)
-    );
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings.render(false));
     let config = loaded.config;
     assert_eq!(config.listen.public.to_string(), "0.0.0.0:9000");
     assert_eq!(config.listen.hosts[1].as_str(), "b.example");
@@ -64,11 +57,7 @@ fn a_whole_list_of_items_can_be_given_as_toml() {
     let items = "[{ name = \"news\", topics = [\"news.>\"] }, { name = \"b\", topics = [\"b\"] }]";
     let text = "[[stream]]\nname = \"b\"\ntopics = [\"old\"]\n";
     let config = with(text, &[("TIDINGS_STREAM", items)]).unwrap().config;
-    let streams: Vec<&str> = config
-        .streams
-        .iter()
-        .map(|stream| stream.name.as_str())
-        .collect();
+    let streams: Vec<&str> = config.streams.iter().map(|stream| stream.name.as_str()).collect();
     assert_eq!(streams, ["default", "news", "b"]);
     assert_eq!(config.streams[2].topics[0].as_str(), "b");
 }
@@ -101,9 +90,7 @@ error: `b..c` is not a pattern
         .trim()
     );
     assert_eq!(
-        with("", &[("TIDINGS_STREAM", "news")])
-            .unwrap_err()
-            .to_string(),
+        with("", &[("TIDINGS_STREAM", "news")]).unwrap_err().to_string(),
         r#"
 error: the variable of a whole section or list must hold TOML
  |
@@ -175,11 +162,7 @@ fn variables_of_the_clients_and_those_that_settings_name_are_known() {
         ("TIDINGS_ADMIN__TOKEN_ENV", "TIDINGS_MY_TOKEN"),
     ];
     let loaded = with("", &env).unwrap();
-    assert!(
-        loaded.warnings.is_empty(),
-        "{}",
-        loaded.warnings.render(false)
-    );
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings.render(false));
 }
 
 #[test]

@@ -98,9 +98,8 @@ fn every_key_of_the_example_is_known_and_what_is_missing_is_refused() {
         "source.kind = \"nats\"",
         "schema",
     ];
-    let expected: Vec<String> = refused
-        .map(|what| format!("`{what}` is not available in this version"))
-        .to_vec();
+    let expected: Vec<String> =
+        refused.map(|what| format!("`{what}` is not available in this version")).to_vec();
     assert_eq!(titles, expected);
 }
 
@@ -149,9 +148,7 @@ fn what_the_example_says_of_this_version_is_read() {
         root = "trainer"
     "#;
     let config = parse(text).unwrap().config;
-    let [stream, default] = config.streams.as_slice() else {
-        panic!("two streams")
-    };
+    let [stream, default] = config.streams.as_slice() else { panic!("two streams") };
     assert_eq!(stream.retain.count, Some(100_000));
     assert_eq!(stream.retain.age, Some(Timespan::from_hours(24)));
     assert_eq!(stream.retain.bytes, ByteSize::from_mib(256));
@@ -163,16 +160,11 @@ fn what_the_example_says_of_this_version_is_read() {
     assert_eq!(default.name.as_str(), "default");
     assert_eq!(default.topics[0].as_str(), ">");
 
-    let [endpoint, native] = config.endpoints.as_slice() else {
-        panic!("two endpoints")
-    };
+    let [endpoint, native] = config.endpoints.as_slice() else { panic!("two endpoints") };
     assert_eq!(config.listener_of(endpoint).to_string(), "127.0.0.1:8010");
     assert_eq!(config.access_of(endpoint), Access::None);
     assert_eq!(endpoint.root.as_ref().unwrap().as_str(), "studio");
-    assert_eq!(
-        endpoint.message_bytes(&config.limits),
-        ByteSize::from_kib(64)
-    );
+    assert_eq!(endpoint.message_bytes(&config.limits), ByteSize::from_kib(64));
     assert_eq!(endpoint.subscriptions(&config.limits), 100);
     assert_eq!(endpoint.limits.messages.unwrap().to_string(), "100/min");
     assert_eq!(native.path.as_str(), "/v1/ws");

@@ -71,10 +71,7 @@ error: unclosed table, expected `]`
     );
     let several = titles("[log]\nlevel = \n[log]\nlevel = 'info'\nx 5\n");
     assert!(several.len() >= 2, "{several:?}");
-    assert_eq!(
-        titles("[log]\nlevel = 'info'\nlevel = 'info'"),
-        ["duplicate key"]
-    );
+    assert_eq!(titles("[log]\nlevel = 'info'\nlevel = 'info'"), ["duplicate key"]);
 }
 
 /// Each line of the file alone, and the first line of what is said about it.
@@ -85,102 +82,42 @@ fn values_of_the_wrong_kind() {
         ("[[listen]]", "`listen` must be a table"),
         ("[stream]", "`stream` must be a list of tables"),
         ("stream = 1", "`stream` must be a list"),
-        (
-            "[listen]\npublic = 8080",
-            "`public` must be an address in quotes",
-        ),
+        ("[listen]\npublic = 8080", "`public` must be an address in quotes"),
         ("[listen]\npublic = \"8080\"", "`8080` is not an address"),
-        (
-            "[listen]\npublic = \"example.com:80\"",
-            "`example.com:80` is not an address",
-        ),
-        (
-            "[server]\nworkers = 0",
-            "`workers` must be between 1 and 1024",
-        ),
-        (
-            "[server]\nworkers = 1.5",
-            "`workers` must be a whole number",
-        ),
-        (
-            "[server]\nworkers = \"4\"",
-            "`workers` must be a whole number",
-        ),
+        ("[listen]\npublic = \"example.com:80\"", "`example.com:80` is not an address"),
+        ("[server]\nworkers = 0", "`workers` must be between 1 and 1024"),
+        ("[server]\nworkers = 1.5", "`workers` must be a whole number"),
+        ("[server]\nworkers = \"4\"", "`workers` must be a whole number"),
         ("[server]\nworkers = -1", "`workers` must be a whole number"),
-        (
-            "[server]\nworkers = 99999999999",
-            "`workers` must be at most 4_294_967_295",
-        ),
-        (
-            "[limits]\nconnections = 0",
-            "`connections` must be between 1 and 10_000_000",
-        ),
+        ("[server]\nworkers = 99999999999", "`workers` must be at most 4_294_967_295"),
+        ("[limits]\nconnections = 0", "`connections` must be between 1 and 10_000_000"),
         (
             "[limits]\nmessage_bytes = 99999999999999999999",
             "`message_bytes` must be a whole number",
         ),
-        (
-            "[limits]\nmessage_bytes = true",
-            "`message_bytes` must be a size in quotes",
-        ),
-        (
-            "[limits]\nmessage_bytes = \"1B\"",
-            "`message_bytes` must be between 1KiB and 64MiB",
-        ),
-        (
-            "[server]\nslow_timeout = 600",
-            "`slow_timeout` must be a duration in quotes",
-        ),
-        (
-            "[server]\nslow_timeout = \"600\"",
-            "`600` is not a duration",
-        ),
-        (
-            "[server]\nslow_timeout = 2026-01-01",
-            "`slow_timeout` must be a duration in quotes",
-        ),
-        (
-            "[[stream]]\nname = \"Big News\"",
-            "`Big News` is not a stream name",
-        ),
-        (
-            "[[stream]]\nname = \"$system\"",
-            "`$system` is not a stream name",
-        ),
+        ("[limits]\nmessage_bytes = true", "`message_bytes` must be a size in quotes"),
+        ("[limits]\nmessage_bytes = \"1B\"", "`message_bytes` must be between 1KiB and 64MiB"),
+        ("[server]\nslow_timeout = 600", "`slow_timeout` must be a duration in quotes"),
+        ("[server]\nslow_timeout = \"600\"", "`600` is not a duration"),
+        ("[server]\nslow_timeout = 2026-01-01", "`slow_timeout` must be a duration in quotes"),
+        ("[[stream]]\nname = \"Big News\"", "`Big News` is not a stream name"),
+        ("[[stream]]\nname = \"$system\"", "`$system` is not a stream name"),
         ("[[stream]]\ntopics = [\"a\"]", "`stream` needs `name`"),
-        (
-            "[[stream]]\nname = \"a\"\ntopics = [\"a..b\"]",
-            "`a..b` is not a pattern",
-        ),
+        ("[[stream]]\nname = \"a\"\ntopics = [\"a..b\"]", "`a..b` is not a pattern"),
         (
             "[[stream]]\nname = \"a\"\ntopics = [\"a\"]\nmax_rate = nan",
             "`max_rate` must be between 0.001 and 1000",
         ),
         ("[[endpoint]]\npath = \"ws\"", "`ws` is not a path"),
-        (
-            "[[endpoint]]\npath = \"/ws\"\nroot = \"a.>\"",
-            "`a.>` is not a topic",
-        ),
-        (
-            "[[endpoint]]\npath = \"/ws\"\norigins = [\"app\"]",
-            "`app` is not a web origin",
-        ),
-        (
-            "[[endpoint]]\npath = \"/ws\"\ndialect = \"stduio\"",
-            "`stduio` is not a dialect",
-        ),
-        (
-            "[[endpoint]]\npath = \"/ws\"\nlimits = { messages = \"fast\" }",
-            "`fast` is not a rate",
-        ),
+        ("[[endpoint]]\npath = \"/ws\"\nroot = \"a.>\"", "`a.>` is not a topic"),
+        ("[[endpoint]]\npath = \"/ws\"\norigins = [\"app\"]", "`app` is not a web origin"),
+        ("[[endpoint]]\npath = \"/ws\"\ndialect = \"stduio\"", "`stduio` is not a dialect"),
+        ("[[endpoint]]\npath = \"/ws\"\nlimits = { messages = \"fast\" }", "`fast` is not a rate"),
         (
             "[admin]\ntoken_env = \"not a name!\"",
             "`token_env` must be the name of an environment variable",
         ),
-        (
-            "[admin]\ntoken_env = \"NOWHERE\"",
-            "the environment variable `NOWHERE` is not set",
-        ),
+        ("[admin]\ntoken_env = \"NOWHERE\"", "the environment variable `NOWHERE` is not set"),
     ] {
         assert_eq!(titles(text), [expected], "{text}");
     }
@@ -216,11 +153,7 @@ error: `workers` must be a whole number
 fn passwords_are_masked_where_a_line_is_shown() {
     let text = "[redis]\nurl = \"redis://:hunter2@host\"\nulr = 1\n";
     let errors = parse(text).unwrap_err();
-    for shown in [
-        errors.to_string(),
-        format!("{errors:?}"),
-        errors.render(true),
-    ] {
+    for shown in [errors.to_string(), format!("{errors:?}"), errors.render(true)] {
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(shown.contains("redis://:*******@host"), "{shown}");
     }

@@ -18,22 +18,13 @@ mod sources;
 mod units;
 
 fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-    pairs
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect()
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 /// `text` as the user's file, with an environment.
 fn options(text: &str) -> LoadOptions {
-    let file = ConfigFile::Text {
-        name: "tidings.toml".to_owned(),
-        text: text.to_owned(),
-    };
-    LoadOptions {
-        file,
-        ..LoadOptions::default()
-    }
+    let file = ConfigFile::Text { name: "tidings.toml".to_owned(), text: text.to_owned() };
+    LoadOptions { file, ..LoadOptions::default() }
 }
 
 fn titles(text: &str) -> Vec<String> {
@@ -47,8 +38,5 @@ fn titles(text: &str) -> Vec<String> {
 #[track_caller]
 fn check(text: &str, message: &str) {
     let errors = parse(text).expect_err("this should be refused");
-    assert_eq!(
-        errors.to_string(),
-        message.trim_start_matches('\n').trim_end()
-    );
+    assert_eq!(errors.to_string(), message.trim_start_matches('\n').trim_end());
 }

@@ -16,10 +16,7 @@ error: the admin listener 0.0.0.0:8081 is open to others and has no token
     );
     let text = "[listen]\nadmin = \"0.0.0.0:8081\"\n[admin]\ntoken_env = \"T\"\n";
     let loaded = load(&options(text), variables(&[("T", "canary")])).unwrap();
-    assert_eq!(
-        loaded.config.admin.token_env.as_ref().unwrap().reveal(),
-        "canary"
-    );
+    assert_eq!(loaded.config.admin.token_env.as_ref().unwrap().reveal(), "canary");
     assert!(!format!("{loaded:?}").contains("canary"));
     assert!(parse("[listen]\nadmin = \"[::1]:8081\"\n").is_ok());
     // An empty variable is no token.
@@ -29,14 +26,8 @@ error: the admin listener 0.0.0.0:8081 is open to others and has no token
 #[test]
 fn listeners_must_not_clash() {
     for (text, expected) in [
-        (
-            "public = '127.0.0.1:8081'",
-            "clients and the admin listener cannot share port 8081",
-        ),
-        (
-            "public = '0.0.0.0:8081'",
-            "clients and the admin listener cannot share port 8081",
-        ),
+        ("public = '127.0.0.1:8081'", "clients and the admin listener cannot share port 8081"),
+        ("public = '0.0.0.0:8081'", "clients and the admin listener cannot share port 8081"),
         ("public = '127.0.0.1:0'\nadmin = '127.0.0.1:0'", ""),
         ("public = '[::]:8081'", ""),
         (
@@ -44,10 +35,8 @@ fn listeners_must_not_clash() {
             "`/ws` and the admin listener cannot share port 8081",
         ),
     ] {
-        let expected: Vec<&str> = Some(expected)
-            .into_iter()
-            .filter(|text| !text.is_empty())
-            .collect();
+        let expected: Vec<&str> =
+            Some(expected).into_iter().filter(|text| !text.is_empty()).collect();
         assert_eq!(titles(&format!("[listen]\n{text}")), expected, "{text}");
     }
 }
@@ -69,23 +58,13 @@ fn the_most_specific_pattern_wins_and_ties_are_errors() {
         &[">", "a.>"],
         &["a.*.c", "a.b.d"],
     ] {
-        assert_eq!(
-            titles(&streams(patterns)),
-            Vec::<String>::new(),
-            "{patterns:?}"
-        );
+        assert_eq!(titles(&streams(patterns)), Vec::<String>::new(), "{patterns:?}");
     }
     for (patterns, expected) in [
         (&["a.>", "a.>"], "two streams capture `a.>`"),
         (&[">", ">"], "two streams capture `>`"),
-        (
-            &["a.*", "*.b"],
-            "`a.*` and `*.b` share topics, and neither is within the other",
-        ),
-        (
-            &["*.b.>", "a.>"],
-            "`*.b.>` and `a.>` share topics, and neither is within the other",
-        ),
+        (&["a.*", "*.b"], "`a.*` and `*.b` share topics, and neither is within the other"),
+        (&["*.b.>", "a.>"], "`*.b.>` and `a.>` share topics, and neither is within the other"),
         (&["a.$x", "$x.>"], "`$x.>` selects topics of the system"),
     ] {
         assert_eq!(titles(&streams(patterns)), [expected], "{patterns:?}");
@@ -111,25 +90,15 @@ error: `*.log` and `app.*` share topics, and neither is within the other
 
 #[test]
 fn a_stream_that_takes_everything_leaves_nothing_to_default() {
-    let config = parse("[[stream]]\nname = \"all\"\ntopics = [\">\"]")
-        .unwrap()
-        .config;
-    let default = config
-        .streams
-        .iter()
-        .find(|stream| stream.is_default())
-        .unwrap();
+    let config = parse("[[stream]]\nname = \"all\"\ntopics = [\">\"]").unwrap().config;
+    let default = config.streams.iter().find(|stream| stream.is_default()).unwrap();
     assert!(default.topics.is_empty());
 }
 
 #[test]
 fn the_default_stream_can_be_given_other_limits_but_not_topics() {
-    let config = parse("[[stream]]\nname = \"default\"\nretain = { count = 5 }")
-        .unwrap()
-        .config;
-    let [default] = config.streams.as_slice() else {
-        panic!("one stream")
-    };
+    let config = parse("[[stream]]\nname = \"default\"\nretain = { count = 5 }").unwrap().config;
+    let [default] = config.streams.as_slice() else { panic!("one stream") };
     assert_eq!(default.topics[0].as_str(), ">");
     assert_eq!(default.retain.count, Some(5));
     // What `retain` doesn't name doesn't hold, except bytes.
@@ -151,9 +120,7 @@ fn streams_have_names_of_their_own_topics_and_one_way_to_deliver() {
         titles(&stream("topics = ['a.>']\ndeliver = 'every'\nmax_rate = 5")),
         ["stream `a` delivers every event, so it has no rate"],
     );
-    let paced = parse(&stream("topics = ['a.>']\nmax_rate = 0.5"))
-        .unwrap()
-        .config;
+    let paced = parse(&stream("topics = ['a.>']\nmax_rate = 0.5")).unwrap().config;
     assert_eq!(paced.streams[0].mode().interval_ms, 2_000);
 }
 
@@ -182,9 +149,7 @@ fn an_endpoint_of_the_same_path_overrides_the_built_in_one() {
     for listen in ["", "listen = \"127.0.0.1:8080\""] {
         let text = format!("[[endpoint]]\npath = \"/v1/ws\"\nheartbeat = \"5s\"\n{listen}");
         let config = parse(&text).unwrap().config;
-        let [endpoint] = config.endpoints.as_slice() else {
-            panic!("one endpoint")
-        };
+        let [endpoint] = config.endpoints.as_slice() else { panic!("one endpoint") };
         assert_eq!(endpoint.heartbeat, Timespan::from_secs(5));
     }
 }

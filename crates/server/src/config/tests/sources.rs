@@ -1,11 +1,7 @@
 use super::*;
 
 fn profile(name: &str, text: &str) -> Profile {
-    Profile {
-        name: name.to_owned(),
-        text: text.to_owned(),
-        listen: None,
-    }
+    Profile { name: name.to_owned(), text: text.to_owned(), listen: None }
 }
 
 const STUDIO: &str = r#"
@@ -35,10 +31,7 @@ fn later_sources_override_earlier_ones() {
     };
     let none = LoadOptions::default();
     assert_eq!(level(&none, &[]), LogLevel::Info);
-    let only_profile = LoadOptions {
-        profiles: vec![profile("studio", STUDIO)],
-        ..none
-    };
+    let only_profile = LoadOptions { profiles: vec![profile("studio", STUDIO)], ..none };
     assert_eq!(level(&only_profile, &[]), LogLevel::Debug);
     options.profiles = only_profile.profiles;
     assert_eq!(level(&options, &[]), LogLevel::Warn);
@@ -57,9 +50,7 @@ fn items_of_the_file_replace_those_of_profiles_as_a_whole() {
     let config = load(&options, []).unwrap().config;
     assert_eq!(config.streams[0].topics[0].as_str(), "other.>");
     assert_eq!(config.streams.len(), 2);
-    let [endpoint, _native] = config.endpoints.as_slice() else {
-        panic!("two endpoints")
-    };
+    let [endpoint, _native] = config.endpoints.as_slice() else { panic!("two endpoints") };
     assert_eq!((endpoint.listen, endpoint.root.as_ref()), (None, None));
 }
 
@@ -80,16 +71,10 @@ fn an_item_that_names_its_listener_replaces_only_there() {
 fn profiles_move_alone_or_together() {
     let listeners = |options: &LoadOptions| -> Vec<String> {
         let config = load(options, []).unwrap().config;
-        config
-            .endpoints
-            .iter()
-            .map(|endpoint| config.listener_of(endpoint).to_string())
-            .collect()
+        config.endpoints.iter().map(|endpoint| config.listener_of(endpoint).to_string()).collect()
     };
-    let mut options = LoadOptions {
-        profiles: vec![profile("studio", STUDIO)],
-        ..LoadOptions::default()
-    };
+    let mut options =
+        LoadOptions { profiles: vec![profile("studio", STUDIO)], ..LoadOptions::default() };
     assert_eq!(listeners(&options), ["127.0.0.1:8010", "127.0.0.1:8080"]);
     options.overrides.listen = Some("127.0.0.1:9000".to_owned());
     assert_eq!(listeners(&options), ["127.0.0.1:9000", "127.0.0.1:9000"]);
@@ -100,10 +85,7 @@ fn profiles_move_alone_or_together() {
 #[test]
 fn two_profiles_on_one_path_are_both_named() {
     let profiles = vec![profile("studio", STUDIO), profile("table", TABLE)];
-    let mut options = LoadOptions {
-        profiles,
-        ..LoadOptions::default()
-    };
+    let mut options = LoadOptions { profiles, ..LoadOptions::default() };
     assert!(load(&options, []).is_ok());
     options.overrides.listen = Some("127.0.0.1:9000".to_owned());
     let errors = load(&options, []).unwrap_err();
@@ -129,10 +111,7 @@ error: two endpoints claim `/api/v1/ws` on 127.0.0.1:9000
     let titles: Vec<&str> = errors.titles().collect();
     assert_eq!(
         titles,
-        [
-            "two streams are named `studio`",
-            "two endpoints claim `/api/v1/ws` on 127.0.0.1:8010"
-        ],
+        ["two streams are named `studio`", "two endpoints claim `/api/v1/ws` on 127.0.0.1:8010"],
     );
 }
 
@@ -141,10 +120,7 @@ fn mistakes_on_the_command_line_show_the_option() {
     let mut options = LoadOptions::default();
     options.overrides.listen = Some("8080".to_owned());
     options.overrides.data = Some("./data".to_owned());
-    options.profiles = vec![Profile {
-        listen: Some("x".to_owned()),
-        ..profile("studio", STUDIO)
-    }];
+    options.profiles = vec![Profile { listen: Some("x".to_owned()), ..profile("studio", STUDIO) }];
     let errors = load(&options, []).unwrap_err();
     let address = "write an IP address and a port, such as `127.0.0.1:8080`, or `0.0.0.0:8080` for every interface";
     assert_eq!(
@@ -177,15 +153,9 @@ fn the_file_must_be_there_unless_it_is_only_looked_for() {
     std::fs::create_dir_all(&dir).unwrap();
     let (there, missing) = (dir.join("tidings.toml"), dir.join("missing.toml"));
     std::fs::write(&there, "[log]\nlevel = \"debug\"\n").unwrap();
-    let with = |file| LoadOptions {
-        file,
-        ..LoadOptions::default()
-    };
+    let with = |file| LoadOptions { file, ..LoadOptions::default() };
 
-    for file in [
-        ConfigFile::Path(there.clone()),
-        ConfigFile::IfPresent(there.clone()),
-    ] {
+    for file in [ConfigFile::Path(there.clone()), ConfigFile::IfPresent(there.clone())] {
         let loaded = load(&with(file), []).unwrap();
         assert_eq!(loaded.config.log.level, LogLevel::Debug);
         assert_eq!(loaded.file.as_ref(), Some(&there));
@@ -194,18 +164,11 @@ fn the_file_must_be_there_unless_it_is_only_looked_for() {
     assert_eq!(loaded.file, None);
     let errors = load(&with(ConfigFile::Path(missing.clone())), []).unwrap_err();
     let title = errors.titles().next().unwrap().to_owned();
-    assert!(
-        title.starts_with(&format!("cannot read {}: ", missing.display())),
-        "{title}"
-    );
+    assert!(title.starts_with(&format!("cannot read {}: ", missing.display())), "{title}");
 
     std::fs::write(&there, "[log]\nlevel = 1\n").unwrap();
     let errors = load(&with(ConfigFile::Path(there.clone())), []).unwrap_err();
-    assert!(
-        errors
-            .to_string()
-            .contains(&format!("--> {}:2:9", there.display()))
-    );
+    assert!(errors.to_string().contains(&format!("--> {}:2:9", there.display())));
     std::fs::remove_dir_all(&dir).unwrap();
 }
 

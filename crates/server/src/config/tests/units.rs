@@ -3,9 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn why<T: std::str::FromStr<Err = ParseError>>(text: &str) -> String {
-    text.parse::<T>()
-        .err()
-        .map_or_else(|| "fine".to_owned(), |error| error.to_string())
+    text.parse::<T>().err().map_or_else(|| "fine".to_owned(), |error| error.to_string())
 }
 
 #[test]
@@ -23,31 +21,15 @@ fn durations() {
         ("0s", 0, "0s"),
     ] {
         let span: Timespan = text.parse().unwrap();
-        assert_eq!(
-            (span.as_ms(), span.to_string().as_str()),
-            (ms, shown),
-            "{text}"
-        );
+        assert_eq!((span.as_ms(), span.to_string().as_str()), (ms, shown), "{text}");
     }
     for (text, expected) in [
         ("30", "the unit is missing: write `30s` for seconds"),
-        (
-            "5 parsecs",
-            "`parsecs` is not a unit of time: use ms, s, m, h or d",
-        ),
+        ("5 parsecs", "`parsecs` is not a unit of time: use ms, s, m, h or d"),
         ("1.5h", "`.5h` is not a unit of time: use ms, s, m, h or d"),
-        (
-            "",
-            "write a number and a unit, such as `500ms`, `30s`, `10m` or `24h`",
-        ),
-        (
-            "-5s",
-            "write a number and a unit, such as `500ms`, `30s`, `10m` or `24h`",
-        ),
-        (
-            "1__0s",
-            "write a number and a unit, such as `500ms`, `30s`, `10m` or `24h`",
-        ),
+        ("", "write a number and a unit, such as `500ms`, `30s`, `10m` or `24h`"),
+        ("-5s", "write a number and a unit, such as `500ms`, `30s`, `10m` or `24h`"),
+        ("1__0s", "write a number and a unit, such as `500ms`, `30s`, `10m` or `24h`"),
         ("99999999999999999d", "that is too long"),
     ] {
         assert_eq!(why::<Timespan>(text), expected, "{text}");
@@ -66,23 +48,13 @@ fn sizes() {
         ("0", 0, "0B"),
     ] {
         let size: ByteSize = text.parse().unwrap();
-        assert_eq!(
-            (size.as_bytes(), size.to_string().as_str()),
-            (bytes, shown),
-            "{text}"
-        );
+        assert_eq!((size.as_bytes(), size.to_string().as_str()), (bytes, shown), "{text}");
     }
     for (text, expected) in [
         ("64k", "`k` is not a unit of size: did you mean `KiB`?"),
         ("64mb", "`mb` is not a unit of size: did you mean `MiB`?"),
-        (
-            "64 bytes",
-            "`bytes` is not a unit of size: use B, KiB, MiB or GiB",
-        ),
-        (
-            "MiB",
-            "write a number and a unit, such as `64KiB` or `1MiB`",
-        ),
+        ("64 bytes", "`bytes` is not a unit of size: use B, KiB, MiB or GiB"),
+        ("MiB", "write a number and a unit, such as `64KiB` or `1MiB`"),
         ("99999999999TiB", "that is too large"),
     ] {
         assert_eq!(why::<ByteSize>(text), expected, "{text}");
@@ -94,10 +66,7 @@ fn rates() {
     let rate: Rate = "1_00 / min".parse().unwrap();
     assert_eq!((rate.count, rate.per), (100, Period::Minute));
     for (text, expected) in [
-        (
-            "100",
-            "write how many in how long, such as `100/min` or `10/s`",
-        ),
+        ("100", "write how many in how long, such as `100/min` or `10/s`"),
         ("100/m", "`m` is not a time of a rate: use s, min or h"),
         ("0/s", "a rate of none would let nothing through"),
         ("5000000000/s", "that is too many"),
@@ -129,28 +98,19 @@ fn paths_origins_hosts_and_urls() {
     ] {
         assert_eq!(why::<WebOrigin>(text), expected, "{text}");
     }
-    assert_eq!(
-        "HTTPS://App.Example".parse::<WebOrigin>().unwrap().as_str(),
-        "https://app.example"
-    );
+    assert_eq!("HTTPS://App.Example".parse::<WebOrigin>().unwrap().as_str(), "https://app.example");
     assert_eq!(
         why::<HostName>("a.example:80"),
         "write a name such as `events.example`, without a port"
     );
-    assert_eq!(
-        why::<Url>("localhost:4222"),
-        "write a URL, such as `https://host/path`"
-    );
+    assert_eq!(why::<Url>("localhost:4222"), "write a URL, such as `https://host/path`");
 }
 
 #[test]
 fn passwords_of_urls_are_not_shown() {
     for (url, shown) in [
         ("nats://127.0.0.1:4222", "nats://127.0.0.1:4222"),
-        (
-            "redis://:hunter2@host:6379/0",
-            "redis://:*******@host:6379/0",
-        ),
+        ("redis://:hunter2@host:6379/0", "redis://:*******@host:6379/0"),
         ("nats://me:pass@host", "nats://me:****@host"),
         ("nats://token@host", "nats://*****@host"),
         ("https://me:p/a@ss@host", "https://me:******@host"),
@@ -161,10 +121,7 @@ fn passwords_of_urls_are_not_shown() {
     }
     let text = "a = \"redis://:one@h\"\nb = \"x://y\"\nc = \"nats://u:two@h\"";
     let masked = super::super::units::without_password(text);
-    assert_eq!(
-        masked,
-        "a = \"redis://:***@h\"\nb = \"x://y\"\nc = \"nats://u:***@h\""
-    );
+    assert_eq!(masked, "a = \"redis://:***@h\"\nb = \"x://y\"\nc = \"nats://u:***@h\"");
 }
 
 #[test]
@@ -184,11 +141,7 @@ fn values_are_text_in_serde_formats() {
 #[test]
 fn big_numbers_are_grouped() {
     use super::super::units::grouped;
-    for (number, shown) in [
-        (9_999, "9999"),
-        (10_000, "10_000"),
-        (1_234_567, "1_234_567"),
-    ] {
+    for (number, shown) in [(9_999, "9999"), (10_000, "10_000"), (1_234_567, "1_234_567")] {
         assert_eq!(grouped(number), shown);
     }
     assert_eq!(grouped("10000B"), "10000B");

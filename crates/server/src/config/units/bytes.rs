@@ -63,14 +63,9 @@ impl FromStr for ByteSize {
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let form = || ParseError::new("write a number and a unit, such as `64KiB` or `1MiB`");
         let (number, unit) = number_and_unit(text).ok_or_else(form)?;
-        let (_, bytes) = UNITS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .ok_or_else(|| not_a_unit(unit))?;
-        number
-            .checked_mul(*bytes)
-            .map(Self)
-            .ok_or_else(|| ParseError::new("that is too large"))
+        let (_, bytes) =
+            UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(|| not_a_unit(unit))?;
+        number.checked_mul(*bytes).map(Self).ok_or_else(|| ParseError::new("that is too large"))
     }
 }
 

@@ -24,19 +24,14 @@ impl ParseError {
 
 /// Splits `30s` into its digits, with `_` between them taken out, and its unit.
 fn number_and_unit(text: &str) -> Option<(u64, &str)> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '_')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
     let (digits, unit) = text.split_at_checked(end)?;
     Some((digits_with_underscores(digits)?, unit.trim_start()))
 }
 
 /// Reads `100_000`. Underscores stand between digits, as in TOML.
 pub(super) fn digits_with_underscores(text: &str) -> Option<u64> {
-    if text
-        .split('_')
-        .any(|part| part.is_empty() || !part.bytes().all(|b| b.is_ascii_digit()))
-    {
+    if text.split('_').any(|part| part.is_empty() || !part.bytes().all(|b| b.is_ascii_digit())) {
         return None;
     }
     text.replace('_', "").parse().ok()

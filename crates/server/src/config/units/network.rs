@@ -20,9 +20,7 @@ impl FromStr for EndpointPath {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         if !text.starts_with('/') {
-            return Err(ParseError::new(format!(
-                "a path begins with `/`: write `/{text}`"
-            )));
+            return Err(ParseError::new(format!("a path begins with `/`: write `/{text}`")));
         }
         // pchar of RFC 3986 3.3, without percent-encoding: one spelling per path.
         let fits = |c: char| c.is_ascii_alphanumeric() || "/-._~!$&'()*+,;=:@".contains(c);
@@ -30,9 +28,7 @@ impl FromStr for EndpointPath {
             return Err(ParseError::new(format!("{c:?} may not be part of a path")));
         }
         if text.contains("//") || (text.len() > 1 && text.ends_with('/')) {
-            return Err(ParseError::new(
-                "a path has no empty part and no `/` at its end",
-            ));
+            return Err(ParseError::new("a path has no empty part and no `/` at its end"));
         }
         Ok(Self(text.into()))
     }
@@ -66,10 +62,7 @@ impl FromStr for WebOrigin {
         if scheme.is_empty() || !scheme.chars().all(is_scheme) || host.is_empty() {
             return Err(form());
         }
-        if host
-            .chars()
-            .any(|c| c.is_whitespace() || c.is_control() || "/?#@*\\".contains(c))
-        {
+        if host.chars().any(|c| c.is_whitespace() || c.is_control() || "/?#@*\\".contains(c)) {
             return Err(form());
         }
         // Browsers send both in lower case (RFC 6454 6.2).
@@ -94,9 +87,7 @@ impl FromStr for HostName {
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if text.is_empty() || !text.chars().all(fits) {
-            return Err(ParseError::new(
-                "write a name such as `events.example`, without a port",
-            ));
+            return Err(ParseError::new("write a name such as `events.example`, without a port"));
         }
         Ok(Self(text.to_ascii_lowercase().into()))
     }
@@ -149,11 +140,7 @@ pub(crate) fn without_password(text: &str) -> Cow<'_, str> {
         masked.extend(std::iter::repeat_n('*', secret.len()));
         rest = after;
     }
-    if masked.is_empty() {
-        Cow::Borrowed(text)
-    } else {
-        Cow::Owned(masked + rest)
-    }
+    if masked.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(masked + rest) }
 }
 
 /// Splits `text` around its first password. A user without a password may be a token: it counts.
@@ -163,20 +150,11 @@ fn next_password(text: &str) -> Option<(&str, &str, &str)> {
         let start = from + at + 3;
         let rest = text.get(start..)?;
         let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'');
-        let url = rest
-            .find(ends)
-            .and_then(|end| rest.get(..end))
-            .unwrap_or(rest);
+        let url = rest.find(ends).and_then(|end| rest.get(..end)).unwrap_or(rest);
         if let Some((userinfo, _)) = url.rsplit_once('@') {
-            let user = userinfo
-                .split_once(':')
-                .map_or(0, |(user, _)| user.len() + 1);
+            let user = userinfo.split_once(':').map_or(0, |(user, _)| user.len() + 1);
             let (secret, end) = (start + user, start + userinfo.len());
-            return Some((
-                text.get(..secret)?,
-                text.get(secret..end)?,
-                text.get(end..)?,
-            ));
+            return Some((text.get(..secret)?, text.get(secret..end)?, text.get(end..)?));
         }
         from = start;
     }

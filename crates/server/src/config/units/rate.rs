@@ -63,10 +63,8 @@ impl FromStr for Rate {
             return Err(ParseError::new("a rate of none would let nothing through"));
         }
         let per = per.trim();
-        let per = Period::ALL
-            .into_iter()
-            .find(|period| period.as_str() == per)
-            .ok_or_else(|| {
+        let per =
+            Period::ALL.into_iter().find(|period| period.as_str() == per).ok_or_else(|| {
                 ParseError::new(format!("`{per}` is not a time of a rate: use s, min or h"))
             })?;
         Ok(Self { count, per })

@@ -10,13 +10,8 @@ use super::{ParseError, number_and_unit, serde_as_text};
 pub struct Timespan(u64);
 
 /// Largest first, so that `Display` finds the shortest spelling.
-const UNITS: [(&str, u64); 5] = [
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1_000),
-    ("ms", 1),
-];
+const UNITS: [(&str, u64); 5] =
+    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 impl Timespan {
     /// So many milliseconds.
@@ -77,18 +72,10 @@ impl FromStr for Timespan {
                 "the unit is missing: write `{text}s` for seconds"
             )));
         }
-        let (_, ms) = UNITS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .ok_or_else(|| {
-                ParseError::new(format!(
-                    "`{unit}` is not a unit of time: use ms, s, m, h or d"
-                ))
-            })?;
-        number
-            .checked_mul(*ms)
-            .map(Self)
-            .ok_or_else(|| ParseError::new("that is too long"))
+        let (_, ms) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(|| {
+            ParseError::new(format!("`{unit}` is not a unit of time: use ms, s, m, h or d"))
+        })?;
+        number.checked_mul(*ms).map(Self).ok_or_else(|| ParseError::new("that is too long"))
     }
 }
 

@@ -22,7 +22,11 @@ pub(super) async fn ready(State(node): State<Arc<Node>>) -> Response {
         "probe_ms": took.as_secs_f64() * 1e3,
     });
     let answer = super::json(body.to_string().into_bytes());
-    if reasons.is_empty() { answer } else { (StatusCode::SERVICE_UNAVAILABLE, answer).into_response() }
+    if reasons.is_empty() {
+        answer
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, answer).into_response()
+    }
 }
 
 /// `GET /v1/health`: levels and reasons.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post, put};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use protocol::ErrorCode;
 
 use super::error::ApiError;
@@ -27,27 +27,10 @@ type Result<T> = std::result::Result<T, ApiError>;
 pub(crate) fn admin_routes(node: &Arc<Node>) -> Router {
     let body_bytes = node.config().limits.body_bytes.as_len();
     let extra = node.extra.lock().clone();
-    let routes = Router::new()
-        .route("/v1/publish", post(publish::publish))
-        .route("/v1/publish/{topic}", post(publish::publish_raw))
-        .route("/v1/streams", get(streams::list))
-        .route("/v1/streams/{name}", get(streams::show))
-        .route("/v1/streams/{name}/events", get(events::of_stream))
-        .route("/v1/connections", get(connections::list))
-        .route("/v1/connections/{id}", get(connections::show).delete(connections::close))
-        .route(
-            "/v1/connections/{id}/groups/{group}",
-            put(connections::join).delete(connections::leave),
-        )
-        .route("/v1/start", post(control::start))
-        .route("/v1/stop", post(control::stop))
-        .route("/v1/drain", post(control::drain))
-        .route("/v1/reload", post(control::reload))
-        .route("/v1/health", get(health::health))
-        .route("/v1/metrics", get(metrics::json))
-        .route("/metrics", get(metrics::prometheus))
-        .route("/v1/openapi.json", get(openapi::document))
-        .merge(common_routes());
+    let mut routes = Router::new();
+    for route in table() {
+        routes = routes.route(route.path, route.handler);
+    }
     let routes = match extra {
         Some(extra) => routes.merge(extra.with_state(())),
         None => routes.route("/", get(page::admin)),
@@ -60,14 +43,95 @@ pub(crate) fn public_routes(node: &Arc<Node>) -> Router {
     let routes = Router::new()
         .route("/", get(page::public))
         .route("/v1/events", get(events::of_topics))
-        .merge(common_routes());
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready));
     finish(routes, node)
 }
 
-fn common_routes() -> Router<Arc<Node>> {
-    Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
+/// A route of the admin listener: what serves it, and what its description says.
+struct Route {
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+    /// Parameters of the query, with what they mean.
+    query: &'static [(&'static str, &'static str)],
+    /// The schema of the request's body.
+    body: Option<&'static str>,
+    /// The schema of the answer.
+    answer: &'static str,
+    handler: MethodRouter<Arc<Node>>,
+}
+
+macro_rules! route {
+    ($method:ident $path:literal $handler:expr, $summary:literal,
+     query $query:expr, body $body:expr, answer $answer:literal) => {
+        Route {
+            method: stringify!($method),
+            path: $path,
+            summary: $summary,
+            query: $query,
+            body: $body,
+            answer: $answer,
+            handler: $method($handler),
+        }
+    };
+}
+
+/// Every route of the admin API, once: the router and the OpenAPI document are made of it.
+fn table() -> Vec<Route> {
+    const PAGE: &[(&str, &str)] = &[
+        ("after", "read after this seq"),
+        ("epoch", "the epoch in which `after` counts"),
+        ("limit", "most events to answer"),
+        ("topic", "only topics of this pattern"),
+    ];
+    const CLIENTS: &[(&str, &str)] = &[
+        ("user", "only clients of this user"),
+        ("limit", "most clients to answer"),
+        ("after", "go on behind this client"),
+    ];
+    vec![
+        route!(post "/v1/publish" publish::publish, "Publish an event, or an array of them",
+            query &[], body Some("Publish"), answer "Appended"),
+        route!(post "/v1/publish/{topic}" publish::publish_raw, "Publish the body as an event's data",
+            query &[], body Some("Raw"), answer "Appended"),
+        route!(get "/v1/streams" streams::list, "Every stream",
+            query &[], body None, answer "Streams"),
+        route!(get "/v1/streams/{name}" streams::show, "What a stream holds",
+            query &[], body None, answer "Stream"),
+        route!(get "/v1/streams/{name}/events" events::of_stream, "Kept events of a stream",
+            query PAGE, body None, answer "Events"),
+        route!(get "/v1/connections" connections::list, "Who is connected",
+            query CLIENTS, body None, answer "Connections"),
+        route!(get "/v1/connections/{id}" connections::show, "A client",
+            query &[], body None, answer "Connection"),
+        route!(delete "/v1/connections/{id}" connections::close, "Close a client",
+            query &[], body None, answer "Object"),
+        route!(put "/v1/connections/{id}/groups/{group}" connections::join, "Make a client a member of a group",
+            query &[], body None, answer "Object"),
+        route!(delete "/v1/connections/{id}/groups/{group}" connections::leave, "Take a client out of a group",
+            query &[], body None, answer "Object"),
+        route!(post "/v1/start" control::start, "Let publishing and delivery go on",
+            query &[], body None, answer "Object"),
+        route!(post "/v1/stop" control::stop, "Stop publishing and delivery; clients stay",
+            query &[], body None, answer "Object"),
+        route!(post "/v1/drain" control::drain, "Send clients away, then end",
+            query &[], body None, answer "Object"),
+        route!(post "/v1/reload" control::reload, "Take up a changed configuration",
+            query &[], body None, answer "Object"),
+        route!(get "/v1/health" health::health, "Levels and reasons",
+            query &[], body None, answer "Health"),
+        route!(get "/v1/metrics" metrics::json, "Figures as JSON",
+            query &[], body None, answer "Object"),
+        route!(get "/metrics" metrics::prometheus, "Figures in the OpenMetrics text format",
+            query &[], body None, answer "Text"),
+        route!(get "/v1/openapi.json" openapi::document, "This document",
+            query &[], body None, answer "Object"),
+        route!(get "/healthz" health::alive, "Whether the process lives",
+            query &[], body None, answer "Object"),
+        route!(get "/readyz" health::ready, "Whether events go through",
+            query &[], body None, answer "Ready"),
+    ]
 }
 
 fn finish(routes: Router<Arc<Node>>, node: &Arc<Node>) -> Router {

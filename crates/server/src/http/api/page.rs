@@ -8,7 +8,8 @@ use crate::node::Node;
 /// `GET /` of the public listener: what runs here.
 pub(super) async fn public(State(node): State<Arc<Node>>) -> Html<String> {
     let config = node.config();
-    let endpoints = config.endpoints.iter().filter(|e| config.listener_of(e) == config.listen.public);
+    let endpoints =
+        config.endpoints.iter().filter(|e| config.listener_of(e) == config.listen.public);
     let listed: Vec<String> = endpoints
         .map(|endpoint| {
             let (path, dialect) = (endpoint.path.as_str(), endpoint.dialect.as_str());

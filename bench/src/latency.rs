@@ -1,0 +1,46 @@
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// Latencies of one run.
+#[derive(Default)]
+pub(crate) struct Latencies {
+    /// Counts of whole microseconds up to a bound; the last takes all that is more.
+    counts: Vec<u64>,
+    total: u64,
+}
+
+const MICROS_MAX: usize = 10_000_000;
+
+impl Latencies {
+    pub(crate) fn add(&mut self, latency: Duration) {
+        let micros = usize::try_from(latency.as_micros()).unwrap_or(MICROS_MAX).min(MICROS_MAX);
+        if self.counts.len() <= micros {
+            self.counts.resize(micros + 1, 0);
+        }
+        if let Some(count) = self.counts.get_mut(micros) {
+            *count += 1;
+        }
+        self.total += 1;
+    }
+
+    fn percentile_ms(&self, part: f64) -> f64 {
+        let wanted = (self.total as f64 * part).ceil() as u64;
+        let mut seen = 0;
+        for (micros, count) in self.counts.iter().enumerate() {
+            seen += count;
+            if seen >= wanted {
+                return micros as f64 / 1000.0;
+            }
+        }
+        0.0
+    }
+
+    pub(crate) fn report(&self) -> Value {
+        json!({
+            "p50_ms": self.percentile_ms(0.5),
+            "p99_ms": self.percentile_ms(0.99),
+            "p999_ms": self.percentile_ms(0.999),
+        })
+    }
+}

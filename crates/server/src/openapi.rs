@@ -1,6 +1,0 @@
-use serde_json::{Value, json};
-
-/// The description of the admin API.
-pub(crate) fn document() -> Value {
-    json!({})
-}

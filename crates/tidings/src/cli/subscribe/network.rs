@@ -1,0 +1,207 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use client::{Client, Error, Item, Options, Subscribe, Subscription, WebSocketConnector};
+use protocol::{CloseReason, Start};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+use super::progress::Progress;
+use crate::cli::failure::{Failure, Result};
+use crate::cli::remote::{Side, block_on, explain};
+
+/// Items that wait to be printed.
+const WAITING_MAX: usize = 1_024;
+/// How long leave is taken, and how long printing may take to end.
+const LEAVE_MAX: Duration = Duration::from_secs(1);
+/// Wait before a connection that the server closed for good is made anew; it doubles where that
+/// happens again soon.
+const RETURN_MIN: Duration = Duration::from_millis(500);
+const RETURN_MAX: Duration = Duration::from_secs(30);
+/// A connection that lasted so long was a good one.
+const GOOD: Duration = Duration::from_secs(10);
+
+/// What to subscribe to, where.
+pub(super) struct Plan {
+    pub(super) url: String,
+    pub(super) options: Options,
+    pub(super) subscribe: Subscribe,
+    pub(super) start: Start,
+}
+
+/// What there is to print.
+pub(super) enum News {
+    /// What the subscription brought.
+    Item(Item),
+    /// What happened to it.
+    Note(String),
+    /// There is no more.
+    End(Result),
+}
+
+/// Where it comes in.
+pub(super) struct Inbox {
+    pub(super) items: mpsc::Receiver<News>,
+    is_ended: Arc<AtomicBool>,
+}
+
+impl Inbox {
+    /// Whether nothing more should be printed.
+    pub(super) fn is_ended(&self) -> bool {
+        self.is_ended.load(Ordering::Relaxed)
+    }
+}
+
+/// Talks to the server on a thread of its own: heartbeats are answered while a slow reader of
+/// standard output holds up printing.
+pub(super) fn start(plan: Plan) -> (Inbox, JoinHandle<()>) {
+    let (news, items) = mpsc::channel(WAITING_MAX);
+    let is_ended = Arc::new(AtomicBool::new(false));
+    let inbox = Inbox { items, is_ended: is_ended.clone() };
+    let thread = std::thread::spawn(move || {
+        let ended = block_on(async {
+            tokio::select! {
+                // Failures to take signals are told like others.
+                signalled = signalled() => {
+                    is_ended.store(true, Ordering::Relaxed);
+                    // With no room there is enough to wake the printer.
+                    let _ = news.try_send(News::End(Ok(())));
+                    if timeout(LEAVE_MAX, news.closed()).await.is_err() {
+                        // It is stuck in a pipe that nobody reads.
+                        std::process::exit(0);
+                    }
+                    signalled
+                }
+                ended = Talk::new(plan, news.clone()).run() => ended,
+            }
+        });
+        if ended.is_err() {
+            // Whoever does not listen any more does not want to know.
+            let _ = news.blocking_send(News::End(ended));
+        }
+    });
+    (inbox, thread)
+}
+
+/// Waits until the process is told to end.
+async fn signalled() -> Result {
+    let cannot = |error| Failure::failed(format!("cannot take signals: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    tokio::select! {
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+struct Talk {
+    plan: Plan,
+    news: mpsc::Sender<News>,
+    progress: Progress,
+    wait: Duration,
+}
+
+impl Talk {
+    fn new(plan: Plan, news: mpsc::Sender<News>) -> Self {
+        Self { plan, news, progress: Progress::default(), wait: RETURN_MIN }
+    }
+
+    /// Passes on what comes, until nobody wants it or it is over.
+    async fn run(mut self) -> Result {
+        let client = Client::connect(&self.plan.url, self.plan.options.clone()).await;
+        let mut client = client.map_err(not_connected)?;
+        let mut start = self.plan.start.clone();
+        loop {
+            let began = Instant::now();
+            let error = match self.subscribe(&client, start.clone()).await {
+                Ok(mut subscription) => match self.pass_on(&mut subscription).await {
+                    Some(error) => error,
+                    None => {
+                        // The server would find out by itself.
+                        let _ = timeout(LEAVE_MAX, client.close()).await;
+                        return Ok(());
+                    }
+                },
+                Err(error) => error,
+            };
+            // No answer means that it is away; closed by an operator, that it can be asked anew.
+            // Who may not come back is refused then.
+            if !was_dismissed(&error) && error != Error::Timeout {
+                return Err(failure(error));
+            }
+            self.wait = if began.elapsed() >= GOOD { RETURN_MIN } else { self.wait };
+            let wait = self.wait;
+            self.tell(format!("{error}; connecting again in {wait:?}")).await;
+            sleep(wait).await;
+            self.wait = (wait * 2).min(RETURN_MAX);
+            client = self.connect_anew()?;
+            let positions = self.progress.positions();
+            if !positions.is_empty() {
+                start = Start::Positions(positions);
+            }
+        }
+    }
+
+    async fn subscribe(&mut self, client: &Client, start: Start) -> Result<Subscription, Error> {
+        let is_return = !self.progress.positions().is_empty();
+        let subscription = client.subscribe(self.plan.subscribe.clone().from(start)).await?;
+        self.progress.begin(subscription.positions());
+        if is_return {
+            self.tell("connected again".into()).await;
+        }
+        if subscription.is_truncated() {
+            let why = "the search ended at its bound, with fewer events than asked for";
+            self.tell(why.into()).await;
+        }
+        Ok(subscription)
+    }
+
+    /// A client that comes back by itself from the start.
+    fn connect_anew(&self) -> Result<Client> {
+        let url = self.plan.url.parse().map_err(failure)?;
+        let connector = WebSocketConnector::new(url, &self.plan.options);
+        Ok(Client::over(connector, self.plan.options.clone()))
+    }
+
+    /// Passes items on; returns what ended them, or nothing where nobody listens any more.
+    async fn pass_on(&mut self, subscription: &mut Subscription) -> Option<Error> {
+        loop {
+            let item = tokio::select! {
+                item = subscription.next() => item,
+                () = self.news.closed() => return None,
+            };
+            let item = match item {
+                Ok(item) => item,
+                Err(error) => return Some(error),
+            };
+            self.progress.note(&item);
+            self.news.send(News::Item(item)).await.ok()?;
+        }
+    }
+
+    async fn tell(&self, text: String) {
+        // Whoever does not listen any more does not want to know.
+        let _ = self.news.send(News::Note(text)).await;
+    }
+}
+
+/// Why there is no connection at all.
+fn not_connected(error: Error) -> Failure {
+    match &error {
+        Error::Refused(refusal) if refusal.code == "not_found" => failure(error)
+            .hint("is that where the server listens for clients? another is named with --url"),
+        _ => failure(error),
+    }
+}
+
+fn failure(error: Error) -> Failure {
+    explain(error, Side::Public)
+}
+
+/// Whether the server closed the connection on purpose: an operator did it, or a permission ended.
+fn was_dismissed(error: &Error) -> bool {
+    matches!(error, Error::Closed { code, .. } if *code == CloseReason::Forbidden.code())
+}

@@ -1,0 +1,85 @@
+use super::program::{file, run};
+
+const COMMANDS: [&str; 14] = [
+    "serve",
+    "demo",
+    "publish",
+    "subscribe",
+    "history",
+    "streams",
+    "connections",
+    "health",
+    "disconnect",
+    "drain",
+    "reload",
+    "check",
+    "config",
+    "profile",
+];
+
+#[test]
+fn help_is_there_on_every_level() {
+    let help = run(&["--help"]).ok();
+    for command in COMMANDS {
+        assert!(help.contains(&format!("\n  {command} ")), "no {command} in {help}");
+        let help = run(&[command, "--help"]).ok();
+        assert!(help.contains("Examples:") && help.contains("Usage:"), "{help}");
+        assert!(help.contains("--json"), "{help}");
+    }
+    for part in ["list", "show"] {
+        assert!(run(&["profile", part, "--help"]).ok().contains("Usage:"));
+    }
+    assert_eq!(run(&["--version"]).ok(), format!("tidings {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn commands_of_later_versions_are_unknown() {
+    let help = run(&["--help"]).ok();
+    for command in ["call", "handle", "presence", "token", "bench"] {
+        assert!(!help.contains(&format!("\n  {command} ")), "{help}");
+        run(&[command]).fails(2, &[command]);
+    }
+    run(&[]).fails(2, &["Usage:"]);
+    run(&["serve", "--nonsense"]).fails(2, &["--nonsense"]);
+}
+
+#[test]
+fn a_token_of_the_environment_is_not_shown() {
+    let mut command = super::program::command(&["streams", "--help"]);
+    command.env("TIDINGS_TOKEN", "s3cret").env("TIDINGS_ADMIN_TOKEN", "s3cret");
+    let help = super::program::Running::start(command).finish().ok();
+    assert!(help.contains("TIDINGS_TOKEN") && !help.contains("s3cret"), "{help}");
+}
+
+#[test]
+fn a_configuration_is_checked() {
+    let good = file("good.toml", b"[log]\nlevel = \"warn\"\n");
+    let checked = run(&["check", "--config", good.to_str().unwrap()]);
+    assert!(checked.err.contains("good.toml"), "{checked:?}");
+    assert_eq!(checked.ok(), "ok\n");
+    assert_eq!(run(&["check"]).ok(), "ok\n");
+    let told = run(&["check", "--json", "--config", good.to_str().unwrap()]).json();
+    assert_eq!(told[0]["ok"], true);
+
+    let bad = file("bad.toml", b"[log]\nlevel = \"warm\"\nformat = \"xml\"\n");
+    let told = run(&["check", "--config", bad.to_str().unwrap()]);
+    told.fails(2, &["bad.toml:2:9", "bad.toml:3:10", "^", "warn"]);
+    run(&["check", "--data", "/somewhere"]).fails(2, &["not available in this version", "--data"]);
+}
+
+#[test]
+fn settings_are_printed_with_their_meaning_or_their_origin() {
+    let reference = run(&["config"]).ok();
+    assert!(reference.contains("[listen]") && reference.contains("# "), "{reference}");
+    let path = file("reference.toml", reference.as_bytes());
+    assert_eq!(run(&["check", "--config", path.to_str().unwrap()]).ok(), "ok\n");
+
+    let path = file("mine.toml", b"[log]\nlevel = \"warn\"\n");
+    let options = ["config", "--effective", "--listen", "127.0.0.1:1", "--config"];
+    let effective = run(&[&options[..], &[path.to_str().unwrap()]].concat()).ok();
+    for line in ["level = \"warn\"  # ", "mine.toml:2", "public = \"127.0.0.1:1\"  # --listen"] {
+        assert!(effective.contains(line), "no {line} in {effective}");
+    }
+    let told = run(&["config", "--json"]).json();
+    assert!(told[0]["toml"].as_str().unwrap().contains("[listen]"));
+}

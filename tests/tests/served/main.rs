@@ -1,0 +1,9 @@
+//! A running server, tried through real sockets: a module per behaviour.
+
+mod subscribing;
+mod resume;
+mod closing;
+mod protocol;
+mod latest;
+mod http_api;
+mod admin_guard;
