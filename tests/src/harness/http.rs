@@ -110,6 +110,8 @@ pub async fn read_reply(stream: &mut TcpStream) -> Reply {
         let status = head.split(' ').nth(1).and_then(|text| text.parse().ok()).expect("a status");
         let mut reply = Reply { status, head, body: Vec::new() };
         let length = reply.header("content-length").map(|text| text.parse::<usize>().unwrap());
+        // What follows an upgrade is no body.
+        let length = if status == 101 { Some(0) } else { length };
         let is_chunked = reply.header("transfer-encoding") == Some("chunked");
         loop {
             let is_whole = match length {

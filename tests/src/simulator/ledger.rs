@@ -85,7 +85,7 @@ impl EpochLedger {
     }
 
     /// Events behind `after` up to `to`.
-    pub fn range(&self, after: Seq, to: Seq) -> impl Iterator<Item = &Recorded> {
+    pub fn range(&self, after: Seq, to: Seq) -> impl DoubleEndedIterator<Item = &Recorded> {
         let range = (after < to).then(|| self.events.range(after + 1..=to));
         range.into_iter().flatten().map(|(_, recorded)| recorded)
     }

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tidings_tests::harness::socket::request;
 use tidings_tests::harness::{Account, Incoming, Socket, TestServer, eventually, frame};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const QUICK: &str = r#"
 [[endpoint]]
@@ -116,6 +118,38 @@ async fn a_closed_client_that_reads_nothing_is_gone_soon() {
     let path = format!("/v1/connections/{client}");
     assert_eq!(server.request("DELETE", &path).await.status, 200);
     server.has_connections(0).await;
+}
+
+#[tokio::test]
+async fn an_empty_close_frame_is_answered_by_one() {
+    let server = TestServer::start("");
+    let mut socket = server.connect().await;
+    socket.send_raw(&frame::masked(frame::CLOSE, b"")).await;
+    // 1005 stands for a close frame without a code.
+    assert_eq!(socket.next().await, Incoming::Close(1005, String::new()));
+    assert_eq!(socket.next().await, Incoming::End);
+}
+
+#[tokio::test]
+async fn frames_right_behind_the_handshake_are_read_and_those_behind_a_close_frame_are_not() {
+    let server = TestServer::start("");
+    let mut stream = tokio::net::TcpStream::connect(server.public).await.unwrap();
+    let ping = frame::masked(frame::TEXT, br#"{"id":1,"ping":{}}"#);
+    let close = frame::masked(frame::CLOSE, &frame::close(1000, ""));
+    let all = [request("/v1/ws", "").as_bytes(), &ping, &ping, &close, &ping].concat();
+    stream.write_all(&all).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let head = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+    assert!(answer.starts_with(b"HTTP/1.1 101 "));
+    let mut frames = bytes::BytesMut::from(&answer[head..]);
+    let mut opcodes = Vec::new();
+    while let Some((opcode, _)) = frame::take(&mut frames) {
+        opcodes.push(opcode);
+    }
+    // The welcome, two answers, the close frame, and nothing behind it.
+    assert_eq!(opcodes, [frame::TEXT, frame::TEXT, frame::TEXT, frame::CLOSE]);
+    assert!(frames.is_empty());
 }
 
 #[tokio::test]

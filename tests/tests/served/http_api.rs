@@ -138,6 +138,9 @@ async fn what_cannot_be_published_is_refused_with_the_fitting_status() {
     assert_eq!(reply.error(413), "too_large");
     let reply = http::send(server.admin, "POST", "/v1/publish/t", &[], &body).await;
     assert_eq!(reply.error(413), "too_large");
+    for path in ["/v1/streams/%ff", "/v1/connections/%ff"] {
+        assert_eq!(http::get(server.admin, path).await.error(400), "bad_request");
+    }
     let reply = http::send(server.admin, "POST", "/v1/publish/t..u", &[], b"1").await;
     assert_eq!(reply.error(400), "invalid_topic");
     let reply = http::send(server.admin, "POST", "/v1/publish/t", &headers, b"{").await;

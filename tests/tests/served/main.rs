@@ -7,3 +7,7 @@ mod protocol;
 mod latest;
 mod http_api;
 mod admin_guard;
+mod sse;
+mod handshake;
+mod audiences;
+mod library;

@@ -221,7 +221,11 @@ async fn who_breaks_the_websocket_protocol_is_closed_with_the_fitting_code() {
         ("a reason that is no UTF-8", masked(frame::CLOSE, b"\x03\xe8\xff"), 1007),
         ("a large message", masked(frame::TEXT, whole.as_bytes()), 1009),
         ("a large message in parts", large, 1009),
-        ("a claim of 2^63-1 bytes", frame::head(0x81, (1 << 63) - 1, 0x80), 1009),
+        (
+            "a claim of 2^63-1 bytes",
+            [frame::head(0x81, (1 << 63) - 1, 0x80), vec![0; 4]].concat(),
+            1009,
+        ),
     ];
     for (what, bytes, code) in cases {
         let mut socket = server.subscriber(&["open.steady"]).await;

@@ -8,6 +8,9 @@ use tidings_tests::harness::{
     Account, EventSource, Incoming, Socket, TestServer, eventually, http,
 };
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
 use crate::alone;
 
 const STREAMS: &str = r#"
@@ -47,14 +50,14 @@ async fn hello(address: std::net::SocketAddr, resume: Value) -> (Socket, Value) 
 /// Publishes without end, as long as someone listens.
 async fn load(admin: std::net::SocketAddr) {
     loop {
-        let Ok(stream) = tokio::net::TcpStream::connect(admin).await else { return };
-        drop(stream);
-        let events: Vec<_> =
-            ["a.x", "a.y", "c"].map(|topic| json!({ "topic": topic, "data": 1 })).into();
-        let sent =
-            tokio::spawn(async move { http::post(admin, "/v1/publish", &json!(events)).await });
+        let Ok(mut stream) = TcpStream::connect(admin).await else { return };
+        let events = ["a.x", "a.y", "c"].map(|topic| json!({ "topic": topic, "data": 1 }));
+        let body = json!(events).to_string();
+        let head = "POST /v1/publish HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+        let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
         // The server may end in the middle.
-        let _ = sent.await;
+        let _ = stream.write_all(request.as_bytes()).await;
+        let _ = stream.read_to_end(&mut Vec::new()).await;
     }
 }
 
@@ -85,20 +88,16 @@ async fn a_terminated_server_sends_its_clients_away_and_they_go_on_with_the_next
     })
     .await;
     assert_eq!(http::get(admin, "/healthz").await.status, 200);
-    let refused =
-        Socket::over_unwelcomed(tokio::net::TcpStream::connect(public).await.unwrap(), "/v1/ws");
+    let refused = Socket::over_unwelcomed(TcpStream::connect(public).await.unwrap(), "/v1/ws");
     assert!(refused.await.err().expect("nobody is let in").starts_with("HTTP/1.1 503 "));
     let status = server.ended().await;
     assert!(status.success(), "{status}: {}", server.log());
     assert!(signalled.elapsed() < Duration::from_secs(12));
     drop(lazy);
     loading.await.unwrap();
-    loop {
-        let sent = source.next_named("closing").await;
-        assert_eq!(sent.json()["code"], 1012);
-        assert!(sent.retry.is_some(), "{sent:?}");
-        break;
-    }
+    let sent = source.next_named("closing").await;
+    assert_eq!(sent.json()["code"], 1012);
+    assert!(sent.retry.is_some(), "{sent:?}");
     let mut left = Vec::new();
     let mut times = Vec::new();
     for reader in readers {

@@ -11,10 +11,8 @@ pub(super) fn test(shell: &mut Shell) -> Result<()> {
     let instead = "install Chromium and Node, or leave this out: --without browser";
     let chromium = chromium(shell).context(instead)?;
     shell.run(shell.command("npm", "--prefix tests/browser ci --no-audit --no-fund"))?;
-    // The profile of the tests, which have just built it.
-    shell.run(shell.cargo("build --locked --profile test --package tidings --bin tidings"))?;
     let mut tests = shell.command("npm", "--prefix tests/browser test");
-    tests.env("CHROMIUM", chromium).env("TIDINGS_BIN", shell.target()?.join("debug/tidings"));
+    tests.env("CHROMIUM", chromium).env("TIDINGS_BIN", shell.program()?);
     shell.test(Runner::Node, tests)
 }
 

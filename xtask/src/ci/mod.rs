@@ -48,7 +48,9 @@ const STEPS: &[Step] = &[
     step("deny", deny::check),
     fast("tests", |shell| {
         let all = "test --locked --workspace --no-fail-fast --lib --bins --tests --examples";
-        shell.test(Runner::Cargo, shell.cargo(all))
+        let mut tests = shell.cargo(all);
+        tests.env("TIDINGS_PROGRAM", shell.program()?);
+        shell.test(Runner::Cargo, tests)
     }),
     step("doctests", |shell| {
         shell.test(Runner::Cargo, shell.cargo("test --locked --workspace --no-fail-fast --doc"))
@@ -58,7 +60,7 @@ const STEPS: &[Step] = &[
         docs.env("RUSTDOCFLAGS", "-D warnings");
         shell.run(docs)
     }),
-    step("autobahn", |shell| shell.test(Runner::Autobahn, shell.xtask("autobahn core 9")?)),
+    step("autobahn", |shell| shell.test(Runner::Autobahn, shell.cargo("xtask autobahn core 9"))),
     step("browser", browser::test),
 ];
 

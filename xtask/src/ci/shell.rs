@@ -57,11 +57,6 @@ impl Shell {
         self.command(&self.cargo, arguments)
     }
 
-    /// Another command of this program.
-    pub(super) fn xtask(&self, arguments: &str) -> Result<Command> {
-        Ok(self.command(std::env::current_exe()?, arguments))
-    }
-
     /// A command without standard input, in the repository.
     pub(super) fn command(&self, program: impl Into<OsString>, arguments: &str) -> Command {
         let mut command = Command::new(program.into());
@@ -92,11 +87,15 @@ impl Shell {
         Ok(serde_json::from_slice(&metadata)?)
     }
 
-    /// Where cargo builds.
-    pub(super) fn target(&self) -> Result<PathBuf> {
+    /// The program under test, built as the tests are: in their profile, and beside examples, whose
+    /// dependencies have the features that the tests' have. So nothing is built twice. This program
+    /// is left out, as it runs.
+    pub(super) fn program(&mut self) -> Result<PathBuf> {
+        let build = "build --locked --workspace --exclude xtask --profile test --bins --examples";
+        self.run(self.cargo(build))?;
         let metadata = self.metadata()?;
-        let folder = metadata.get("target_directory").and_then(Value::as_str);
-        Ok(folder.context("cargo names no target directory")?.into())
+        let target = metadata.get("target_directory").and_then(Value::as_str);
+        Ok(Path::new(target.context("cargo names no target directory")?).join("debug/tidings"))
     }
 
     /// Like [`Shell::run`], and counts what the test runner says of its tests.

@@ -232,6 +232,8 @@ impl Worker {
             return;
         }
         let behind = session.readers.iter().position(|other| priority(other.stream) < priority(at));
+        // Most clients have one reader; left to itself the list would begin with room for four.
+        session.readers.reserve_exact(1);
         session.readers.insert(behind.unwrap_or(session.readers.len()), reader);
         stream.readers += 1;
     }
@@ -353,6 +355,7 @@ impl Worker {
 
     /// Drops readers that serve no subscription any more, present or ending.
     pub(super) fn drop_idle_readers(&mut self, place: u32) {
+        self.drop_endings(place);
         let Some(session) = self.sessions.get(place as usize) else { return };
         let idle: Vec<usize> =
             (0..session.readers.len()).filter(|reader| !self.is_needed(session, *reader)).collect();
@@ -367,6 +370,21 @@ impl Worker {
                 stream.readers -= 1;
             }
         }
+    }
+
+    /// Drops endings in streams of which nothing is subscribed: there is nobody left whom they
+    /// could keep from sending what was sent.
+    fn drop_endings(&mut self, place: u32) {
+        let Some(session) = self.sessions.get(place as usize) else { return };
+        if session.rare.as_ref().is_none_or(|rare| rare.endings.is_empty()) {
+            return;
+        }
+        let subscriptions = session.subscriptions.iter().filter_map(|key| self.index.get(*key));
+        let topics: Vec<Pattern> =
+            subscriptions.flat_map(|found| self.index.topics(found)).collect();
+        let streams = self.streams_of(&topics);
+        let Some(session) = self.sessions.get_mut(place as usize) else { return };
+        session.rare_mut().endings.retain(|ending| streams.contains(&ending.stream));
     }
 
     fn is_needed(&self, session: &crate::session::Session, reader: usize) -> bool {

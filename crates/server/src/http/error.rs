@@ -40,3 +40,23 @@ pub(crate) fn response(error: &Error, status: Option<StatusCode>) -> Response {
     }
     response
 }
+
+/// An answer that the router gave by itself, such as to a body that is too large, spelled as
+/// errors are here.
+pub(super) fn spelled(answer: Response) -> Response {
+    let status = answer.status();
+    let is_json =
+        answer.headers().get(header::CONTENT_TYPE).is_some_and(|it| it == "application/json");
+    if is_json || !(status.is_client_error() || status.is_server_error()) {
+        return answer;
+    }
+    let (code, message) = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            (ErrorCode::TooLarge, "the body is larger than it may be (setting `limits.body_bytes`)")
+        }
+        StatusCode::NOT_FOUND => (ErrorCode::NotFound, "there is nothing at this path"),
+        _ if status.is_client_error() => (ErrorCode::BadRequest, "the request cannot be read"),
+        _ => (ErrorCode::Internal, "the request could not be carried out"),
+    };
+    response(&Error::new(code, message), Some(status))
+}

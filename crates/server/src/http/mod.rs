@@ -134,7 +134,7 @@ async fn answer(
 
 async fn route(router: &Router, request: Request<Incoming>) -> Answer {
     match router.clone().call(request).await {
-        Ok(response) => whole(response),
+        Ok(response) => whole(error::spelled(response)),
         Err(never) => match never {},
     }
 }

@@ -2,7 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::io::IoSlice;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -11,11 +11,12 @@ use http_body::{Body, Frame};
 use protocol::{Answer, Position};
 
 use crate::endpoint::{Arrival, Endpoint};
-use crate::worker::{Peer as AnyPeer, Shared};
+use crate::transports::websocket::LAST_WRITE_DEADLINE;
+use crate::worker::{Peer as AnyPeer, Shared, Shell};
 
 /// A client of server-sent events: its connection asks for bytes when it can take them.
-#[derive(Default)]
 pub(crate) struct Peer {
+    shared: Weak<RefCell<Shell>>,
     waker: RefCell<Option<Waker>>,
     is_closing: Cell<bool>,
 }
@@ -27,16 +28,25 @@ impl Peer {
         }
     }
 
-    /// End when everything is written.
-    pub(crate) fn close(&self) {
+    /// End when everything is written, or after a deadline.
+    pub(crate) fn close(&self, key: ClientKey) {
         self.is_closing.set(true);
         self.wake();
+        let shared = self.shared.clone();
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(LAST_WRITE_DEADLINE).await;
+            // The kernel ends what is left of a connection that takes nothing.
+            if let Some(shared) = shared.upgrade() {
+                shared.borrow_mut().disconnect(key);
+            }
+        });
     }
 }
 
 /// Begins a session; its events are the body of the answer.
 pub(crate) fn start(shared: &Shared, endpoint: &Rc<Endpoint>, arrival: Arrival) -> Events {
-    let peer = Rc::new(Peer::default());
+    let (weak, waker, is_closing) = (Rc::downgrade(shared), RefCell::default(), Cell::default());
+    let peer = Rc::new(Peer { shared: weak, waker, is_closing });
     let mut shell = shared.borrow_mut();
     let (connect, about, requests) = arrival.into_connect(&shell.node, endpoint);
     let key = shell.connect(connect, about, AnyPeer::ServerSentEvents(peer.clone()));

@@ -17,7 +17,7 @@ use crate::rate::Bucket;
 use crate::worker::{Peer as AnyPeer, Shared, Shell};
 
 /// How long a client may take to read what precedes the close frame.
-const LAST_WRITE_DEADLINE: Duration = Duration::from_secs(5);
+pub(crate) const LAST_WRITE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long a client may take to close its side after we closed ours.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 /// Reads of one client before others have their turn.

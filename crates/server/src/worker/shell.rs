@@ -318,7 +318,7 @@ impl Shell {
                 self.engine.append_last(key, |out| ws::push_close(reason, out));
                 peer.close();
             }
-            Peer::ServerSentEvents(peer) => peer.close(),
+            Peer::ServerSentEvents(peer) => peer.close(key),
         }
     }
 

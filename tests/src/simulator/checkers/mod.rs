@@ -170,12 +170,10 @@ impl<'h> Walk<'h> {
         let begun = self.account.take(entry);
         for held in self.account.held.iter().filter(|held| begun.contains(&held.id)) {
             for (at, (epoch, after)) in &held.begun {
-                let others = self.account.held.iter().filter(|other| begun.contains(&other.id));
-                let is_first_of_these = others
-                    .filter(|other| other.begun.contains_key(at))
-                    .next()
-                    .map(|other| other.id)
-                    == Some(held.id);
+                let mut of_stream =
+                    self.account.held.iter().filter(|other| other.begun.contains_key(at));
+                let first = of_stream.find(|other| begun.contains(&other.id));
+                let is_first_of_these = first.is_some_and(|first| first.id == held.id);
                 let is_first = !reads[*at] && is_first_of_these;
                 let name = &self.account.history.table.specs()[*at].name;
                 let believed = believed.iter().find(|position| position.stream == *name);

@@ -10,11 +10,17 @@ use crate::simulator::wire::EventFrame;
 /// How much later than a worker's last input its clients may write, in ms.
 const LATE_MS: u64 = 4;
 
+/// Moves and changes so far: between two of them a reader goes on undisturbed.
+type Turn = (u64, u64);
+
+/// What one reader sends: events of a topic and audience, in the mode that owns them.
+type Kind = (Topic, String, Mode);
+
 /// How often and in which order of streams events are sent.
 #[derive(Default)]
 pub struct Pace {
     /// When an event of a topic and audience was put into the write last, and after which move.
-    last: HashMap<(Topic, String, Mode), (u64, (u64, u64))>,
+    last: HashMap<Kind, (u64, Turn)>,
     /// The last filling of a blocked write, and the lowest priority that it came to.
     refill: Option<(u64, i32)>,
 }

@@ -138,12 +138,12 @@ impl Line {
     }
 
     /// I14: of what is retained, the newest event of each topic and audience was received, where
-    /// nothing newer than `to` replaces it.
+    /// nothing newer than `to` replaces it. What is not behind `after` was looked at before.
     fn check_newest(
         &self,
         account: &Account<'_>,
         ledger: &EpochLedger,
-        to: Seq,
+        (after, to): (Seq, Seq),
         put: Put,
     ) -> Verdict {
         let latest =
@@ -154,8 +154,8 @@ impl Line {
         }
         let mut replaced = BTreeSet::new();
         let first = ledger.first_at(put.at);
-        let there = ledger.range(first - 1, Seq::MAX - 1).filter(|recorded| recorded.at <= put.at);
-        for recorded in there.collect::<Vec<_>>().into_iter().rev() {
+        let there = ledger.range(after.max(first - 1), Seq::MAX - 1);
+        for recorded in there.rev().filter(|recorded| recorded.at <= put.at) {
             let (seq, draft) = (recorded.event.seq, &recorded.event.draft);
             let is_newest =
                 replaced.insert((draft.topic.as_str(), format!("{:?}", draft.audience)));
@@ -210,12 +210,12 @@ impl Line {
                 format!("a mark goes back to {position} from {:?}", self.position),
             );
         }
-        self.position = Some((position.epoch.clone(), seq));
+        let before = self.position.replace((position.epoch.clone(), seq)).map_or(0, |(_, seq)| seq);
         if self.is_plain && seq < self.reached {
             return broken("I11", format!("a mark names {position} behind {}", self.reached));
         }
         self.check_missing(account, ledger, seq, put)?;
-        self.check_newest(account, ledger, seq, put)?;
+        self.check_newest(account, ledger, (before, seq), put)?;
         self.reached = self.reached.max(seq);
         Ok(())
     }
@@ -315,7 +315,7 @@ impl Line {
             return broken("I13", message);
         }
         self.check_missing(account, ledger, head, put)?;
-        self.check_newest(account, ledger, head, put)
+        self.check_newest(account, ledger, (0, head), put)
     }
 }
 

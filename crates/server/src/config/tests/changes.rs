@@ -18,10 +18,11 @@ fn items_are_compared_by_name_or_path() {
     let a = "[[stream]]\nname = \"a\"\ntopics = [\"a.>\"]\n";
     let b = "[[stream]]\nname = \"b\"\ntopics = [\"b.>\"]\n";
     assert!(changes(&format!("{a}{b}"), &format!("{b}{a}")).is_empty());
-    assert_eq!(changes(a, &format!("{a}{b}")).live, ["stream.b"]);
-    assert_eq!(changes(&format!("{a}{b}"), b).live, ["stream.a"]);
+    assert_eq!(changes(a, &format!("{a}{b}")).restart_needed, ["stream.b"]);
+    assert_eq!(changes(&format!("{a}{b}"), b).restart_needed, ["stream.a"]);
     let kept = format!("{a}retain = {{ count = 5 }}\n");
-    assert_eq!(changes(a, &kept).live, ["stream.a.retain.count", "stream.a.retain.age"]);
+    let retain = ["stream.a.retain.count", "stream.a.retain.age"];
+    assert_eq!(changes(a, &kept).restart_needed, retain);
     let endpoint = "[[endpoint]]\npath = \"/ws\"\n";
     let changed = changes("", &format!("{endpoint}[auth.roles.editor]\npublish = [\"x\"]"));
     assert_eq!(changed.live, ["auth.roles.anonymous.subscribe", "auth.roles.editor"]);

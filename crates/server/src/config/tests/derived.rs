@@ -68,7 +68,7 @@ fn the_effective_configuration_says_where_values_came_from() {
 
 #[test]
 fn the_effective_configuration_can_be_read_back() {
-    let text = "[server]\nworkers = 3\n[[stream]]\nname = \"a\"\ntopics = [\"a.>\", \"b\"]\nmax_rate = 2\n[[endpoint]]\npath = \"/ws\"\nroot = \"a\"\norigins = [\"null\"]\nlimits = { messages = \"5/s\" }\n[auth.roles.\"a b\"]\npublish = [\"x\"]\n[[source]]\nkind = \"host\"\n";
+    let text = "[server]\nworkers = 3\n[[stream]]\nname = \"a\"\ntopics = [\"a.>\", \"b\"]\nmax_rate = 2\n[[endpoint]]\npath = \"/ws\"\norigins = [\"null\"]\nlimits = { messages = \"5/s\" }\n[auth.roles.\"a b\"]\npublish = [\"x\"]\n[[source]]\nkind = \"host\"\n";
     let first = parse(text).unwrap();
     let effective = first.effective();
     assert_eq!(parse(&effective).unwrap().config, first.config);

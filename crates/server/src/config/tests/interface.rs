@@ -88,6 +88,7 @@ fn every_key_of_the_example_is_known_and_what_is_missing_is_refused() {
         "auth.http",
         "auth.roles.command",
         "endpoint.dialect = \"studio\"",
+        "endpoint.root",
         "endpoint.names",
         "endpoint.auth = \"required\"",
         "endpoint.tokens",
@@ -138,7 +139,6 @@ fn what_the_example_says_of_this_version_is_read() {
         [[endpoint]]
         path = "/api/v1/ws"
         listen = "127.0.0.1:8010"
-        root = "studio"
         auth = "none"
         origins = ["https://app.example"]
         heartbeat = "20s"
@@ -163,7 +163,6 @@ fn what_the_example_says_of_this_version_is_read() {
     let [endpoint, native] = config.endpoints.as_slice() else { panic!("two endpoints") };
     assert_eq!(config.listener_of(endpoint).to_string(), "127.0.0.1:8010");
     assert_eq!(config.access_of(endpoint), Access::None);
-    assert_eq!(endpoint.root.as_ref().unwrap().as_str(), "studio");
     assert_eq!(endpoint.message_bytes(&config.limits), ByteSize::from_kib(64));
     assert_eq!(endpoint.subscriptions(&config.limits), 100);
     assert_eq!(endpoint.limits.messages.unwrap().to_string(), "100/min");

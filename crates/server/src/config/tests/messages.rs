@@ -109,7 +109,6 @@ fn values_of_the_wrong_kind() {
             "`max_rate` must be between 0.001 and 1000",
         ),
         ("[[endpoint]]\npath = \"ws\"", "`ws` is not a path"),
-        ("[[endpoint]]\npath = \"/ws\"\nroot = \"a.>\"", "`a.>` is not a topic"),
         ("[[endpoint]]\npath = \"/ws\"\norigins = [\"app\"]", "`app` is not a web origin"),
         ("[[endpoint]]\npath = \"/ws\"\ndialect = \"stduio\"", "`stduio` is not a dialect"),
         ("[[endpoint]]\npath = \"/ws\"\nlimits = { messages = \"fast\" }", "`fast` is not a rate"),

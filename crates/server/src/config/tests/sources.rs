@@ -13,14 +13,14 @@ topics = ["studio.>"]
 [[endpoint]]
 path = "/api/v1/ws"
 listen = "127.0.0.1:8010"
-root = "studio"
+heartbeat = "11s"
 "#;
 
 const TABLE: &str = r#"
 [[endpoint]]
 path = "/api/v1/ws"
 listen = "127.0.0.1:8000"
-root = "table"
+heartbeat = "12s"
 "#;
 
 #[test]
@@ -51,7 +51,7 @@ fn items_of_the_file_replace_those_of_profiles_as_a_whole() {
     assert_eq!(config.streams[0].topics[0].as_str(), "other.>");
     assert_eq!(config.streams.len(), 2);
     let [endpoint, _native] = config.endpoints.as_slice() else { panic!("two endpoints") };
-    assert_eq!((endpoint.listen, endpoint.root.as_ref()), (None, None));
+    assert_eq!((endpoint.listen, endpoint.heartbeat), (None, Timespan::from_secs(30)));
 }
 
 #[test]
@@ -59,12 +59,8 @@ fn an_item_that_names_its_listener_replaces_only_there() {
     let mut options = options("[[endpoint]]\npath = \"/api/v1/ws\"\nlisten = \"127.0.0.1:8000\"\n");
     options.profiles = vec![profile("studio", STUDIO), profile("table", TABLE)];
     let config = load(&options, []).unwrap().config;
-    let roots: Vec<Option<&str>> = config
-        .endpoints
-        .iter()
-        .map(|endpoint| endpoint.root.as_ref().map(protocol::Topic::as_str))
-        .collect();
-    assert_eq!(roots, [Some("studio"), None, None]);
+    let heartbeats: Vec<_> = config.endpoints.iter().map(|endpoint| endpoint.heartbeat).collect();
+    assert_eq!(heartbeats, [11, 30, 30].map(Timespan::from_secs));
 }
 
 #[test]
