@@ -37,15 +37,15 @@ impl World {
     fn write(&mut self, connection: usize, is_refill: bool) {
         let (node, key) = (self.connections[connection].worker, self.connections[connection].key);
         loop {
-            let shown = self.gather(node, key);
+            let capacity = self.capacity(connection);
+            let (taken, shown) = self.gather(node, key, capacity);
             self.look(connection, is_refill);
-            if shown.is_empty() {
+            if shown == 0 {
                 break;
             }
-            let taken = self.capacity(connection, shown.len());
-            self.connections[connection].write(&shown[..taken]);
-            self.nodes[node].worker.sent(key, taken);
-            if taken < shown.len() {
+            self.connections[connection].write(&taken);
+            self.nodes[node].worker.sent(key, taken.len());
+            if taken.len() < shown {
                 self.block(connection);
                 break;
             }
@@ -57,11 +57,18 @@ impl World {
         }
     }
 
-    fn gather(&mut self, node: usize, key: ClientKey) -> Vec<u8> {
+    /// What a client's socket takes of what its worker shows, and how much that is.
+    fn gather(&mut self, node: usize, key: ClientKey, capacity: usize) -> (Vec<u8>, usize) {
         let mut room = [IoSlice::new(&[]); 16];
         let room = &mut room[..self.random.between(1, 16) as usize];
         let count = self.nodes[node].worker.gather(key, room);
-        room[..count].iter().flat_map(|slice| slice.iter()).copied().collect()
+        let (mut taken, mut shown) = (Vec::new(), 0);
+        for slice in &room[..count] {
+            let fits = slice.len().min(capacity - taken.len());
+            taken.extend_from_slice(&slice[..fits]);
+            shown += slice.len();
+        }
+        (taken, shown)
     }
 
     /// Notes what is in a client's write by now.
@@ -75,20 +82,17 @@ impl World {
         connection.look(pending, tick, ms, refill);
     }
 
-    /// How much of `length` bytes the socket takes.
-    fn capacity(&mut self, connection: usize, length: usize) -> usize {
+    /// How much the socket takes.
+    fn capacity(&mut self, connection: usize) -> usize {
         let pipe = self.people[self.connections[connection].person].pipe;
-        if self.is_healing {
-            return length;
+        match pipe {
+            _ if self.is_healing => usize::MAX,
+            Pipe::Quick => usize::MAX,
+            Pipe::Slow => self.random.between(0, 1_500) as usize,
+            Pipe::Narrow => self.random.between(0, 9) as usize,
+            Pipe::Stalling if self.random.one_in(8) => self.random.below(20_000) as usize,
+            Pipe::Stalling => usize::MAX,
         }
-        let takes = match pipe {
-            Pipe::Quick => length as u64,
-            Pipe::Slow => self.random.between(0, 1_500),
-            Pipe::Narrow => self.random.between(0, 9),
-            Pipe::Stalling if self.random.one_in(8) => self.random.below(length as u64),
-            Pipe::Stalling => length as u64,
-        };
-        length.min(takes as usize)
     }
 
     fn block(&mut self, connection: usize) {

@@ -21,6 +21,10 @@ priority = 3
 [[stream]]
 name = "default"
 retain = { count = 1_000_000 }
+# Marks move a reader's place where nothing is for it.
+[[endpoint]]
+path = "/v1/ws"
+heartbeat = "300ms"
 "#;
 const TOPICS: &[&str] = &["a.x", "a.y", "b.x", "b.y.z", "c.x"];
 

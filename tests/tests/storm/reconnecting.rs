@@ -71,9 +71,10 @@ async fn all_come_back_and_nothing_is_lost_or_comes_twice() {
             let (mut socket, answer) = come(address, hello).await;
             let mut account = Account::default();
             account.begin(&answer);
+            let start = account.at("default");
             // A mark tells where it is, where nothing is for it.
             read_to(&mut account, &mut socket, BEFORE).await;
-            (client, socket, account)
+            (client, start, socket, account)
         }));
     }
     server.has_connections_within(clients() as u64, Duration::from_secs(60)).await;
@@ -85,15 +86,15 @@ async fn all_come_back_and_nothing_is_lost_or_comes_twice() {
     let steady = server.metric("resident_bytes").await;
     eprintln!("{} clients came in {:?}", there.len(), started.elapsed());
 
-    let gone: Vec<(usize, Account)> =
-        there.into_iter().map(|(client, _, account)| (client, account)).collect();
+    let gone: Vec<(usize, u64, Account)> =
+        there.into_iter().map(|(client, start, _, account)| (client, start, account)).collect();
     let back = Instant::now();
     let publishing = server.clone();
     let meanwhile = tokio::spawn(async move {
         publish(&publishing, BEFORE + 1..BEFORE + MEANWHILE + 1).await;
     });
     let mut again = Vec::new();
-    for (client, mut account) in gone {
+    for (client, start, mut account) in gone {
         again.push(tokio::spawn(async move {
             let hello =
                 json!({ "resume": account.resume(), "subscriptions": subscriptions(client) });
@@ -101,16 +102,16 @@ async fn all_come_back_and_nothing_is_lost_or_comes_twice() {
             let position = &answer["subscriptions"][0]["positions"][0];
             assert_eq!(number(position, "seq"), account.at("default"));
             read_to(&mut account, &mut socket, BEFORE + MEANWHILE).await;
-            (client, socket, account)
+            (client, start, socket, account)
         }));
     }
     meanwhile.await.unwrap();
     let mut returned = Vec::new();
     for task in again {
-        let (client, socket, account) = task.await.unwrap();
+        let (client, start, socket, account) = task.await.unwrap();
         let group = format!("g.{}.x", client % GROUPS);
         let is_mine = |n: &u64| topic(*n) == "all" || topic(*n) == group;
-        let expected: Vec<u64> = (1..=BEFORE + MEANWHILE).filter(is_mine).collect();
+        let expected: Vec<u64> = (start + 1..=BEFORE + MEANWHILE).filter(is_mine).collect();
         // The data are the numbers of the events, and so are their seqs.
         assert_eq!(account.received("default"), expected, "client {client}");
         assert!(account.gaps("default").is_empty());

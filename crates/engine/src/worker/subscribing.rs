@@ -214,7 +214,7 @@ impl Worker {
 
     /// Lets the session's reader of that stream and mode serve a subscription after the reader's
     /// `cursor`; makes the reader where there is none.
-    fn read_for(&mut self, place: u32, key: SubscriptionKey, reader: Reader) {
+    fn read_for(&mut self, place: u32, key: SubscriptionKey, mut reader: Reader) {
         let (at, after) = (reader.stream, reader.cursor);
         let priority =
             |stream: StreamIndex| self.table.spec(stream).map_or(0, |spec| spec.priority);
@@ -223,6 +223,8 @@ impl Worker {
         session.is_behind |= !reader.is_live;
         let readers = || session.readers.iter().filter(|other| other.stream == at);
         let is_served = readers().any(|other| other.mode == reader.mode);
+        // What the client was told of the stream, until a mark tells it more.
+        reader.marked = readers().map(|other| other.marked).min().unwrap_or(after);
         // Whichever reader is still before that place must not leave its events to this one.
         if readers().any(|other| other.position(stream.read) < after) {
             let beginning = Beginning { subscription: key, stream: at, after };
