@@ -143,8 +143,7 @@ impl Clients {
 
     fn read(&mut self, at: usize) -> Result<()> {
         let mut scratch = std::mem::take(&mut self.scratch);
-        loop {
-            let Some(client) = self.clients.get_mut(at) else { break };
+        while let Some(client) = self.clients.get_mut(at) {
             let kept = client.partial.len();
             if let Some(front) = scratch.get_mut(..kept) {
                 front.copy_from_slice(&client.partial);

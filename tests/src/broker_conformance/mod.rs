@@ -1,6 +1,6 @@
 //! What every broker must do, as functions that panic where one does not.
 //!
-//! A broker's test gives a function that makes a [`Harness`] of a [`Setup`]; the list of
+//! A broker's test gives a function that makes a `Harness` of a `Setup`; the list of
 //! [`for_each_broker_behaviour`](crate::for_each_broker_behaviour) makes tests of the behaviours.
 // A suite fails by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]

@@ -230,13 +230,10 @@ async fn who_breaks_the_websocket_protocol_is_closed_with_the_fitting_code() {
     for (what, bytes, code) in cases {
         let mut socket = server.subscriber(&["open.steady"]).await;
         socket.try_send_raw(&bytes).await;
-        let found = loop {
-            match socket.next_within(SOON).await {
-                Some(Incoming::Close(code, _)) => break code,
-                other => panic!("{what} brings {other:?}"),
-            }
-        };
-        assert_eq!(found, code, "{what}");
+        match socket.next_within(SOON).await {
+            Some(Incoming::Close(found, _)) => assert_eq!(found, code, "{what}"),
+            other => panic!("{what} brings {other:?}"),
+        }
         assert_eq!(socket.next().await, Incoming::End, "{what}");
     }
     server.has_connections(1).await;
