@@ -25,7 +25,7 @@ impl World {
         }
         self.store.append(stream, drafts, Box::new(|_| {}));
         let delay = self.random.delay(1, self.topology.burst_every_ms * 2);
-        self.after(delay, Step::Burst);
+        self.after(delay * self.slowness(), Step::Burst);
     }
 
     /// Something goes wrong, and something else later.
@@ -65,7 +65,7 @@ impl World {
             _ => self.close_a_client(),
         }
         let delay = self.random.delay(1, self.topology.fault_every_ms * 2);
-        self.after(delay, Step::Fault);
+        self.after(delay * self.slowness(), Step::Fault);
     }
 
     /// A stream begins a new epoch, with all, some or none of what it kept.
@@ -141,6 +141,22 @@ impl World {
         };
         let there: Vec<usize> = (0..self.connections.len()).filter(is_there).collect();
         (!there.is_empty()).then(|| *self.random.pick(&there))
+    }
+
+    /// Everybody leaves for long, and little is published and goes wrong meanwhile.
+    pub(super) fn silence(&mut self) {
+        self.tell(|| "everybody leaves".into());
+        self.silent_until = self.clock.ms() + self.topology.silence_ms;
+        for connection in 0..self.connections.len() {
+            if self.connections[connection].is_open {
+                self.drop_connection(connection);
+            }
+        }
+    }
+
+    /// How much longer it takes until something happens, where nobody is there.
+    fn slowness(&self) -> u64 {
+        if self.silent_until > self.clock.ms() { 30 } else { 1 }
     }
 
     /// Everything that went wrong is right again, and everybody is there.

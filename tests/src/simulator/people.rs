@@ -41,6 +41,9 @@ impl World {
         if self.is_healing {
             return;
         }
+        if self.silent_until > self.clock.ms() {
+            return self.at(self.silent_until, Step::Act(person));
+        }
         match self.people[person].connection {
             None => self.connect(person),
             Some(connection) if self.random.one_in(12) => self.drop_connection(connection),

@@ -16,6 +16,8 @@ pub struct Topology {
     pub people: usize,
     /// How long things happen, in ms.
     pub duration_ms: u64,
+    /// How long nobody is there in the middle of it, in ms: workers give up streams meanwhile.
+    pub silence_ms: u64,
     /// Most bytes that a tail holds.
     pub tail_bytes_max: usize,
     /// Bounds of the workers.
@@ -63,6 +65,7 @@ impl Topology {
                 _ => random.between(2, 8),
             } as usize,
             duration_ms: random.between(500, 1_500 * (size + 1)),
+            silence_ms: if random.one_in(12) { 40_000 } else { 0 },
             tail_bytes_max,
             limits,
             burst_every_ms: random.between(5, 120),

@@ -44,6 +44,8 @@ pub struct World {
     pub(super) away_until: u64,
     /// The last append is carried out then, so that appends keep their order, in ms.
     pub(super) append_at: u64,
+    /// Nobody comes until then, in ms.
+    pub(super) silent_until: u64,
     /// Nothing goes wrong any more.
     pub(super) is_healing: bool,
     /// Steps, told as they happen.
@@ -110,6 +112,8 @@ pub(super) enum Step {
     Act(usize),
     /// Something goes wrong.
     Fault,
+    /// Everybody leaves for long.
+    Silence,
     /// Nothing goes wrong any more.
     Heal,
 }
@@ -138,6 +142,7 @@ impl World {
             refills: 0,
             away_until: 0,
             append_at: 0,
+            silent_until: 0,
             is_healing: false,
             trace: is_traced.then(VecDeque::new),
             schedule: BinaryHeap::new(),
@@ -174,7 +179,10 @@ impl World {
         if self.topology.fault_every_ms > 0 {
             self.after(self.topology.fault_every_ms, Step::Fault);
         }
-        self.after(self.topology.duration_ms, Step::Heal);
+        if self.topology.silence_ms > 0 {
+            self.after(self.topology.duration_ms / 2, Step::Silence);
+        }
+        self.after(self.topology.duration_ms + self.topology.silence_ms, Step::Heal);
     }
 
     /// Something happens in `delay` ms.
@@ -204,7 +212,7 @@ impl World {
 
     /// Lets everything happen that happens.
     pub fn run(&mut self) -> u64 {
-        let end = self.topology.duration_ms + HEAL_MS;
+        let end = self.topology.duration_ms + self.topology.silence_ms + HEAL_MS;
         let mut healed = 0;
         loop {
             let timer = self.next_timer();
@@ -283,6 +291,7 @@ impl World {
             Step::Burst => self.burst(),
             Step::Act(person) => self.act(person),
             Step::Fault => self.fault(),
+            Step::Silence => self.silence(),
             Step::Heal => self.heal(),
         }
     }
@@ -302,7 +311,8 @@ impl Drop for World {
     /// A panic shows what led to it.
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for line in self.trace.iter().flatten() {
+            let trace = self.trace.take().unwrap_or_default();
+            for line in trace.iter().skip(trace.len().saturating_sub(200)) {
                 eprintln!("{line}");
             }
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tidings_tests::harness::server::free_address;
-use tidings_tests::harness::{Socket, TestServer};
+use tidings_tests::harness::{Incoming, Socket, TestServer, frame};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -26,6 +26,33 @@ async fn dawdle(address: std::net::SocketAddr, says_something: bool) -> Duration
             return started.elapsed();
         }
     }
+}
+
+#[tokio::test]
+async fn after_a_pause_of_the_whole_process_clients_that_live_stay() {
+    let _alone = alone().await;
+    let server = TestServer::spawn("[[endpoint]]\npath = \"/v1/ws\"\nheartbeat = \"300ms\"").await;
+    let mut sockets = Vec::new();
+    for _ in 0..50 {
+        let mut socket = server.connect().await;
+        socket.pongs = false;
+        sockets.push(socket);
+    }
+    // Each has been asked, and answers while the server does not run.
+    for socket in &mut sockets {
+        assert!(matches!(socket.next().await, Incoming::Ping(_)));
+    }
+    server.signal("STOP");
+    for socket in &mut sockets {
+        socket.send_raw(&frame::masked(frame::PONG, b"")).await;
+        socket.pongs = true;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    server.signal("CONT");
+    for socket in &mut sockets {
+        socket.ask("ping", json!({})).await;
+    }
+    assert_eq!(server.metric("connections").await, 50);
 }
 
 #[tokio::test]

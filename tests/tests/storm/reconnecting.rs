@@ -60,8 +60,7 @@ async fn read_to(account: &mut Account, socket: &mut Socket, at: u64) {
 #[tokio::test]
 async fn all_come_back_and_nothing_is_lost_or_comes_twice() {
     let _alone = alone().await;
-    let server =
-        Arc::new(TestServer::spawn("[[endpoint]]\npath = \"/v1/ws\"\nheartbeat = \"2s\"\n").await);
+    let server = Arc::new(TestServer::spawn("").await);
     let address = server.public;
     let started = Instant::now();
     let mut first = Vec::new();
@@ -72,7 +71,7 @@ async fn all_come_back_and_nothing_is_lost_or_comes_twice() {
             let mut account = Account::default();
             account.begin(&answer);
             let start = account.at("default");
-            // A mark tells where it is, where nothing is for it.
+            // The last one is for all.
             read_to(&mut account, &mut socket, BEFORE).await;
             (client, start, socket, account)
         }));

@@ -1,5 +1,6 @@
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -83,6 +84,18 @@ impl Stream {
                     Poll::Pending => Poll::Pending,
                 }
             }
+        }
+    }
+
+    /// Whether bytes have arrived that were not read yet, as far as that can be told.
+    pub(crate) fn has_unread(&self) -> bool {
+        match self {
+            // Asks the kernel: what the runtime knows of the socket may be older.
+            Self::Tcp(socket) => {
+                let mut byte = [MaybeUninit::uninit()];
+                socket2::SockRef::from(socket).peek(&mut byte).is_ok_and(|count| count > 0)
+            }
+            Self::Pipe(..) => false,
         }
     }
 

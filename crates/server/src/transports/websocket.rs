@@ -135,7 +135,9 @@ impl Peer {
             }
             return Heartbeat::Slow;
         }
-        if !self.is_heard.replace(false) && self.pinged_at_ms.get().is_some() {
+        let is_silent = !self.is_heard.replace(false) && self.pinged_at_ms.get().is_some();
+        // After a pause of the whole process its answer may not have been read yet.
+        if is_silent && !self.stream.has_unread() {
             return Heartbeat::Dead;
         }
         self.pinged_at_ms.set(Some(now_ms));

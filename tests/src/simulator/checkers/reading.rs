@@ -39,7 +39,7 @@ impl Line {
     pub fn hear_event(&mut self, account: &Account<'_>, event: &EventFrame, put: Put) -> Verdict {
         let (at, seq) = (self.at, event.seq);
         let Some(named) = self.named.clone() else {
-            return broken("I5 of naming", format!("s{at}:{seq} came before an epoch was named"));
+            return broken("naming", format!("s{at}:{seq} came before an epoch was named"));
         };
         let ledger = account.history.ledgers[at].epoch(&named);
         let Some(recorded) = ledger.and_then(|ledger| ledger.events.get(&seq)) else {
