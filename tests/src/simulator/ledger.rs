@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use engine::Hole;
 use protocol::{Epoch, Event, Seq};
@@ -35,6 +35,8 @@ pub struct Recorded {
     pub event: Event,
     /// When it was appended.
     pub at: Tick,
+    /// When a newer event of the same topic and audience was, if ever; known when all is over.
+    pub replaced_at: Option<Tick>,
 }
 
 impl StreamLedger {
@@ -68,6 +70,16 @@ impl EpochLedger {
         Self { epoch, began, events, firsts, heads, holes }
     }
 
+    /// All is over: finds out which events were replaced by which.
+    pub fn close(&mut self) {
+        let mut newer = HashMap::new();
+        for recorded in self.events.values_mut().rev() {
+            let draft = &recorded.event.draft;
+            let kind = (draft.topic.clone(), draft.audience.clone());
+            recorded.replaced_at = newer.insert(kind, recorded.at);
+        }
+    }
+
     /// First kept seq at a time.
     pub fn first_at(&self, tick: Tick) -> Seq {
         at(&self.firsts, tick)
@@ -85,7 +97,7 @@ impl EpochLedger {
     }
 
     /// Events behind `after` up to `to`.
-    pub fn range(&self, after: Seq, to: Seq) -> impl DoubleEndedIterator<Item = &Recorded> {
+    pub fn range(&self, after: Seq, to: Seq) -> impl Iterator<Item = &Recorded> {
         let range = (after < to).then(|| self.events.range(after + 1..=to));
         range.into_iter().flatten().map(|(_, recorded)| recorded)
     }

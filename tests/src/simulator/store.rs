@@ -161,7 +161,7 @@ impl Store {
         match &segment {
             Segment::Batch(batch) => {
                 for event in batch.events() {
-                    let recorded = Recorded { event: event.clone(), at: tick };
+                    let recorded = Recorded { event: event.clone(), at: tick, replaced_at: None };
                     ledger.events.insert(event.seq, recorded);
                 }
             }
@@ -230,6 +230,8 @@ impl Store {
     /// What happened, when nothing more will.
     pub fn take_ledgers(&self) -> Vec<StreamLedger> {
         let mut streams = self.streams.lock().unwrap();
+        let epochs = streams.iter_mut().flat_map(|kept| &mut kept.ledger.epochs);
+        epochs.for_each(EpochLedger::close);
         streams.iter_mut().map(|kept| std::mem::take(&mut kept.ledger)).collect()
     }
 

@@ -152,15 +152,11 @@ impl Line {
         if readers.is_empty() {
             return Ok(());
         }
-        let mut replaced = BTreeSet::new();
         let first = ledger.first_at(put.at);
-        let there = ledger.range(after.max(first - 1), Seq::MAX - 1);
-        for recorded in there.rev().filter(|recorded| recorded.at <= put.at) {
+        for recorded in ledger.range(after.max(first - 1), to) {
             let (seq, draft) = (recorded.event.seq, &recorded.event.draft);
-            let is_newest =
-                replaced.insert((draft.topic.as_str(), format!("{:?}", draft.audience)));
-            let is_hole = ledger.is_hole_at(seq, put.at);
-            if !is_newest || seq > to || is_hole || self.received.contains(&seq) {
+            let is_newest = recorded.replaced_at.is_none_or(|at| at > put.at);
+            if !is_newest || ledger.is_hole_at(seq, put.at) || self.received.contains(&seq) {
                 continue;
             }
             let wants = |held: &&&Held| {
