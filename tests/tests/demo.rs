@@ -171,6 +171,26 @@ async fn a_signal_sends_clients_away_and_ends_it() {
     drop(client);
 }
 
+#[test]
+fn programs_get_its_addresses_as_json() {
+    let mut child = Command::new(program())
+        .args(["demo", "--json", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let listening: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    // It can be ended as soon as it has said that it runs.
+    let terminated = Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    let rest: Vec<_> = lines.map(Result::unwrap).collect();
+    let ended = child.wait().unwrap();
+    assert!(listening["admin"].as_str().unwrap().starts_with("http://127.0.0.1:"), "{listening}");
+    assert_eq!((rest, terminated.success(), ended.code()), (vec![], true, Some(0)));
+}
+
 #[tokio::test]
 async fn a_server_without_the_demo_has_figures_under_any_root() {
     let server = tidings::Server::start(

@@ -39,7 +39,7 @@ fn attempt(seed: u64, planted: Planted, is_traced: bool) -> Result<Outcome, Stri
 #[test]
 fn many_worlds() {
     let first = number("TIDINGS_FIRST").unwrap_or(0);
-    let count = number("TIDINGS_SEEDS").unwrap_or(1_000);
+    let count = number("TIDINGS_SEEDS").unwrap_or(2_500);
     let began = Instant::now();
     let (next, events) = (AtomicU64::new(first), AtomicU64::new(0));
     let failures = Mutex::new(Vec::new());

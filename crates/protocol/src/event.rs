@@ -116,7 +116,7 @@ impl Draft {
 
     /// What it counts against limits on kept or queued bytes: data, names and a fixed overhead.
     pub fn bytes(&self) -> usize {
-        const OVERHEAD: usize = 128;
+        const OVERHEAD: usize = 256;
         let headers = self.headers.as_ref().map_or(0, Bytes::len);
         self.payload.len() + self.topic.as_str().len() + headers + OVERHEAD
     }

@@ -33,5 +33,5 @@ pub use error::{Error, ErrorCode};
 pub use event::{Audience, ClientId, Draft, Event, Payload, Publisher};
 pub use message::{Answer, Appended, Message, Subscribed, SubscriptionId, Welcome};
 pub use pattern::Pattern;
-pub use position::{Durability, Epoch, Gap, GapReason, Position, Seq, StreamName};
+pub use position::{Durability, Epoch, Gap, GapReason, Position, SEQ_MAX, Seq, StreamName};
 pub use topic::Topic;

@@ -7,6 +7,9 @@ use crate::topic::quoted;
 /// An event's number in its stream, from 1, below 2⁵³. 0 is the place before the first event.
 pub type Seq = u64;
 
+/// The greatest seq: JSON numbers are exact up to here (RFC 8259, section 6).
+pub const SEQ_MAX: Seq = (1 << 53) - 1;
+
 /// The name of a stream: 1 to 64 of `a-z`, `0-9`, `_`, `-`; the system's begin with `$`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamName(Arc<str>);
@@ -119,7 +122,7 @@ impl Position {
             let message = format!("{} is not a position (stream:epoch:seq)", quoted(text));
             return Err(Error::new(ErrorCode::BadRequest, message));
         };
-        let seq = seq.parse().map_err(|_| {
+        let seq = seq.parse().ok().filter(|seq| *seq <= SEQ_MAX).ok_or_else(|| {
             Error::new(ErrorCode::BadRequest, format!("{} is not a seq", quoted(seq)))
         })?;
         Ok(Self { stream: StreamName::parse(stream)?, epoch: Epoch::parse(epoch)?, seq })

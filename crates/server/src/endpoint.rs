@@ -6,14 +6,16 @@ use protocol::{ClientId, Dialect, Request, Welcome};
 
 use crate::config::{Config, Endpoint as Configured, Rate, WebOrigin};
 use crate::node::Node;
-use crate::registry::Connected;
+use crate::registry::{Connected, Way};
+use crate::transports::Transport;
 
 /// A path that speaks one dialect, as the workers see it.
 pub(crate) struct Endpoint {
-    pub(crate) path: Arc<str>,
+    /// Its path, and how its clients come.
+    pub(crate) way: Arc<Way>,
     pub(crate) listen: SocketAddr,
     pub(crate) dialect: Arc<dyn Dialect>,
-    /// How its events look over a WebSocket.
+    /// How its events look.
     pub(crate) rendering: Rendering,
     pub(crate) grants: Arc<Grants>,
     pub(crate) origins: Vec<WebOrigin>,
@@ -29,23 +31,28 @@ pub(crate) struct Endpoint {
 pub(crate) fn all(node: &Node) -> Vec<Endpoint> {
     let config = node.config();
     let endpoints = config.endpoints.iter();
-    endpoints.map(|configured| of(node, &config, configured, configured.path.as_str())).collect()
+    endpoints
+        .map(|configured| {
+            let path = configured.path.as_str();
+            of(&config, configured, node.native_endpoint(path, Transport::WebSocket))
+        })
+        .collect()
 }
 
 /// The endpoint of server-sent events: it follows what is set for `/v1/ws`.
 pub(crate) fn events(node: &Node) -> Endpoint {
     let config = node.config();
+    let native = node.native_endpoint("/v1/sse", Transport::ServerSentEvents);
     let mut endpoints = config.endpoints.iter();
     match endpoints.find(|endpoint| endpoint.path.as_str() == "/v1/ws") {
-        Some(configured) => of(node, &config, configured, "/v1/sse"),
-        None => Endpoint { path: "/v1/sse".into(), ..node.native_endpoint(node.anonymous()) },
+        Some(configured) => of(&config, configured, native),
+        None => native,
     }
 }
 
-fn of(node: &Node, config: &Config, configured: &Configured, path: &str) -> Endpoint {
+fn of(config: &Config, configured: &Configured, native: Endpoint) -> Endpoint {
     let limits = &configured.limits;
     Endpoint {
-        path: path.into(),
         listen: config.listener_of(configured),
         origins: configured.origins.clone(),
         heartbeat_ms: u32::try_from(configured.heartbeat.as_ms()).unwrap_or(u32::MAX),
@@ -54,51 +61,19 @@ fn of(node: &Node, config: &Config, configured: &Configured, path: &str) -> Endp
         messages: limits.messages,
         connections_per_address: limits.connections_per_address,
         concurrent_per_address: limits.concurrent_per_address,
-        ..node.native_endpoint(node.anonymous())
+        ..native
     }
 }
 
 /// A client that arrived at an endpoint.
 pub(crate) struct Arrival {
+    /// None within the process.
     pub(crate) address: Option<SocketAddr>,
-    pub(crate) transport: &'static str,
-    pub(crate) rendering: Rendering,
-    pub(crate) grants: Arc<Grants>,
     /// What it asked for with its request.
     pub(crate) requests: Vec<Request>,
-    /// Whether its transport has a first message.
-    pub(crate) is_welcomed: bool,
 }
 
 impl Arrival {
-    /// A client within the process, who may do everything.
-    pub(crate) fn local(endpoint: &Endpoint) -> Self {
-        Self {
-            address: None,
-            transport: "local",
-            rendering: endpoint.rendering,
-            grants: Node::local_grants(),
-            requests: Vec::new(),
-            is_welcomed: true,
-        }
-    }
-
-    /// A client over a WebSocket.
-    pub(crate) fn websocket(
-        endpoint: &Endpoint,
-        address: SocketAddr,
-        requests: Vec<Request>,
-    ) -> Self {
-        Self {
-            address: Some(address),
-            transport: "websocket",
-            rendering: endpoint.rendering,
-            grants: endpoint.grants.clone(),
-            requests,
-            is_welcomed: true,
-        }
-    }
-
     /// What the engine and the registry need to know of it, and what it asked for.
     pub(crate) fn into_connect(
         self,
@@ -115,16 +90,18 @@ impl Arrival {
             message_bytes_max: endpoint.message_bytes_max,
             subscriptions_max: endpoint.subscriptions_max as usize,
         };
+        // Server-sent events have no first message; their positions are in the events' ids.
+        let is_welcomed = endpoint.way.transport != Transport::ServerSentEvents;
         let connect = Connect {
             client,
             user: None,
             groups: Vec::new(),
-            grants: self.grants,
-            rendering: self.rendering,
+            grants: endpoint.grants.clone(),
+            rendering: endpoint.rendering,
             conversation: endpoint.dialect.open(),
             heartbeat_ms: endpoint.heartbeat_ms,
             subscriptions_max: endpoint.subscriptions_max,
-            welcome: self.is_welcomed.then(|| Box::new(welcome)),
+            welcome: is_welcomed.then(|| Box::new(welcome)),
         };
         let about = Connected {
             worker: 0,
@@ -132,9 +109,7 @@ impl Arrival {
             user: None,
             device: None,
             address: self.address,
-            endpoint: endpoint.path.clone(),
-            dialect: endpoint.dialect.name(),
-            transport: self.transport,
+            way: endpoint.way.clone(),
             connected_at_ms: crate::clock::wall_ms(),
         };
         (connect, about, self.requests)

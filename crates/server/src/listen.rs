@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -16,6 +16,8 @@ use crate::worker::Input;
 const BACKLOG: i32 = 4096;
 /// How long accepting rests when the process or the system is out of descriptors.
 const EXHAUSTED_REST: Duration = Duration::from_millis(50);
+/// How often at most the log says that nothing can be accepted.
+const EXHAUSTED_SAID_EVERY: Duration = Duration::from_secs(10);
 /// What a socket may hold unsent before it takes no more: little, so that what is urgent or newest
 /// still comes soon on a slow link.
 const UNSENT_BYTES: u32 = 64 << 10;
@@ -96,6 +98,7 @@ pub(crate) async fn accept(node: Arc<Node>, listener: TcpListener, side: Side) {
         Err(error) => return tracing::error!(%error, "a listener cannot be watched"),
     };
     let mut worker = 0;
+    let mut said_at: Option<Instant> = None;
     loop {
         let accepted = listener.accept().await;
         match accepted.and_then(|(socket, address)| Ok((socket.into_std()?, address))) {
@@ -114,7 +117,10 @@ pub(crate) async fn accept(node: Arc<Node>, listener: TcpListener, side: Side) {
             Err(error) => {
                 // Out of descriptors, most likely: the connections wait in the backlog.
                 node.metrics.accept_failed();
-                tracing::warn!(%error, "connections cannot be accepted at the moment");
+                if said_at.is_none_or(|at| at.elapsed() >= EXHAUSTED_SAID_EVERY) {
+                    said_at = Some(Instant::now());
+                    tracing::warn!(%error, "connections cannot be accepted at the moment");
+                }
                 tokio::time::sleep(EXHAUSTED_REST).await;
             }
         }

@@ -15,9 +15,10 @@ use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::listen::Handshakes;
 use crate::metrics::Metrics;
-use crate::registry::{Connected, Registry};
+use crate::registry::{Connected, Registry, Way};
 use crate::rendering::{Framing, Look};
 use crate::session_token::SealedIds;
+use crate::transports::Transport;
 use crate::worker::{Inbox, Input, Shell};
 
 /// What all threads of a server share.
@@ -238,18 +239,23 @@ impl Node {
 
     /// The endpoint of clients within the process.
     pub(crate) fn local_endpoint(&self) -> Rc<Endpoint> {
-        Rc::new(self.native_endpoint(Self::local_grants()))
+        let native = self.native_endpoint("local", Transport::Local);
+        Rc::new(Endpoint { grants: Self::local_grants(), ..native })
     }
 
     /// An endpoint of the native dialect with nothing configured.
-    pub(crate) fn native_endpoint(&self, grants: Arc<Grants>) -> Endpoint {
+    pub(crate) fn native_endpoint(&self, path: &str, transport: Transport) -> Endpoint {
         let config = self.config();
+        let place = match transport {
+            Transport::WebSocket | Transport::Local => NATIVE_WEBSOCKET,
+            Transport::ServerSentEvents => NATIVE_EVENTS,
+        };
         Endpoint {
-            path: "local".into(),
+            way: Arc::new(Way { endpoint: path.into(), dialect: Native.name(), transport }),
             listen: config.listen.public,
             dialect: Arc::new(Native),
-            rendering: engine::Rendering(NATIVE_WEBSOCKET),
-            grants,
+            rendering: engine::Rendering(place),
+            grants: self.anonymous(),
             origins: Vec::new(),
             heartbeat_ms: 30_000,
             message_bytes_max: config.limits.message_bytes.as_len(),

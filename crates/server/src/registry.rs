@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use parking_lot::Mutex;
 use protocol::ClientId;
 
 use crate::addresses::network_of;
+use crate::transports::Transport;
 
 /// Who is connected to this node. Locked only when a client comes, goes or is controlled.
 #[derive(Default)]
@@ -33,14 +35,33 @@ pub struct Connected {
     pub device: Option<Arc<str>>,
     /// Where it connected from; none within the process.
     pub address: Option<SocketAddr>,
-    /// The path that it connected to.
-    pub endpoint: Arc<str>,
-    /// The dialect that it speaks.
-    pub dialect: &'static str,
-    /// What carries its frames.
-    pub transport: &'static str,
+    /// How it came.
+    pub way: Arc<Way>,
     /// When it connected, in ms since 1970.
     pub connected_at_ms: u64,
+}
+
+/// How clients come; one is shared by all who come the same way.
+#[derive(Debug)]
+pub struct Way {
+    /// The path that they connect to.
+    pub endpoint: Arc<str>,
+    /// The dialect that they speak.
+    pub dialect: &'static str,
+    /// What carries their frames.
+    pub transport: Transport,
+}
+
+impl State {
+    fn uncount(&mut self, gone: &Connected) {
+        let Some(address) = gone.address else { return };
+        if let Entry::Occupied(mut count) = self.by_address.entry(network_of(address.ip())) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
 }
 
 impl Registry {
@@ -54,23 +75,18 @@ impl Registry {
     }
 
     /// A client is gone: the one of that place, since its id may belong to a newer one by now.
-    pub fn remove(&self, id: ClientId, worker: usize, key: ClientKey, address: Option<SocketAddr>) {
+    pub fn remove(&self, id: ClientId, worker: usize, key: ClientKey) {
         let mut state = self.state.lock();
-        if let Some(address) = address
-            && let Some(count) = state.by_address.get_mut(&network_of(address.ip()))
-        {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                state.by_address.remove(&network_of(address.ip()));
-            }
-        }
         let is_same = |client: &Connected| client.worker == worker && client.key == key;
-        if state.clients.get(&id).is_some_and(is_same) {
-            state.clients.remove(&id);
+        if state.clients.get(&id).is_some_and(is_same)
+            && let Some(gone) = state.clients.remove(&id)
+        {
+            state.uncount(&gone);
         }
     }
 
-    /// A client got an id back from an earlier connection; the client that still has it, if any.
+    /// A client got an id back from an earlier connection; the client that still had it, if any,
+    /// which is not listed any more.
     pub fn rename(
         &self,
         before: ClientId,
@@ -80,7 +96,9 @@ impl Registry {
         let mut state = self.state.lock();
         let mut client = state.clients.remove(&before)?;
         client.device = device.or(client.device);
-        state.clients.insert(id, client)
+        let superseded = state.clients.insert(id, client)?;
+        state.uncount(&superseded);
+        Some(superseded)
     }
 
     /// The client of that id.

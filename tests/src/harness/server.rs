@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::{EventSource, Reply, SOON, Socket, http};
 
@@ -20,7 +21,7 @@ pub struct TestServer {
 
 enum Process {
     Within(Option<tidings::Server>),
-    Own { child: Child, directory: PathBuf },
+    Own { child: Child, directory: TempDir },
 }
 
 /// The configuration of a test: `rest` with listeners, and with the sections that most tests
@@ -84,9 +85,9 @@ impl TestServer {
         variables: &[(&str, &str)],
     ) -> Self {
         let directory = temporary_directory();
-        let file = directory.join("tidings.toml");
+        let file = directory.path().join("tidings.toml");
         std::fs::write(&file, config(public, admin, rest)).unwrap();
-        let log = std::fs::File::create(directory.join("log")).unwrap();
+        let log = std::fs::File::create(directory.path().join("log")).unwrap();
         let limit = descriptors.map_or("$(ulimit -Hn)".to_owned(), |count| count.to_string());
         let child = Command::new("sh")
             .arg("-c")
@@ -123,7 +124,7 @@ impl TestServer {
     pub fn log(&self) -> String {
         let mut text = String::new();
         if let Process::Own { directory, .. } = &self.process
-            && let Ok(mut file) = std::fs::File::open(directory.join("log"))
+            && let Ok(mut file) = std::fs::File::open(directory.path().join("log"))
         {
             let _ = file.read_to_string(&mut text);
         }
@@ -133,7 +134,7 @@ impl TestServer {
     /// The configuration file of the process.
     pub fn config_file(&self) -> PathBuf {
         match &self.process {
-            Process::Own { directory, .. } => directory.join("tidings.toml"),
+            Process::Own { directory, .. } => directory.path().join("tidings.toml"),
             Process::Within(_) => panic!("a server within this process has no file"),
         }
     }
@@ -268,10 +269,9 @@ impl TestServer {
 
 impl Drop for TestServer {
     fn drop(&mut self) {
-        if let Process::Own { child, directory } = &mut self.process {
+        if let Process::Own { child, .. } = &mut self.process {
             let _ = child.kill();
             let _ = child.wait();
-            let _ = std::fs::remove_dir_all(directory);
         }
     }
 }
@@ -281,14 +281,9 @@ pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// A directory that no other test uses.
-pub fn temporary_directory() -> PathBuf {
-    static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let name = format!("tidings-test-{}-{count}", std::process::id());
-    let directory = std::env::temp_dir().join(name);
-    std::fs::create_dir_all(&directory).unwrap();
-    directory
+/// A directory of a test's own, gone when this is dropped.
+pub fn temporary_directory() -> TempDir {
+    tempfile::Builder::new().prefix("tidings-test-").tempdir().unwrap()
 }
 
 /// The program under test: that of `TIDINGS_PROGRAM`, or else of this workspace, built anew where

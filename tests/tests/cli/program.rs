@@ -1,4 +1,6 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
@@ -6,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tempfile::TempDir;
 use tidings_tests::harness::SOON;
 use tidings_tests::harness::server::{program, temporary_directory};
 
@@ -283,9 +286,24 @@ impl Server {
     }
 }
 
-/// A file of its own directory, which stays until the system cleans up after tests.
-pub(crate) fn file(name: &str, contents: &[u8]) -> std::path::PathBuf {
-    let path = temporary_directory().join(name);
+/// A file in a directory of its own; both are gone when this is dropped.
+pub(crate) struct File {
+    path: PathBuf,
+    _directory: TempDir,
+}
+
+impl Deref for File {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Writes a file.
+pub(crate) fn file(name: &str, contents: &[u8]) -> File {
+    let directory = temporary_directory();
+    let path = directory.path().join(name);
     std::fs::write(&path, contents).unwrap();
-    path
+    File { path, _directory: directory }
 }

@@ -112,12 +112,12 @@ fn a_reload_says_what_changed_and_a_wrong_one_changes_nothing() {
     let server = Server::with(&["--config", path.to_str().unwrap()]);
     assert_eq!(server.run(&["reload"]).ok(), "reloaded: nothing changed\n");
 
-    std::fs::write(&path, "[log]\nlevel = \"debug\"\nformat = \"json\"\n").unwrap();
+    std::fs::write(&*path, "[log]\nlevel = \"debug\"\nformat = \"json\"\n").unwrap();
     let told = server.run(&["reload"]);
     assert!(told.err.contains("started anew"), "{told:?}");
     assert_eq!(told.ok(), "changed  log.level\nwaits    log.format\n");
 
-    std::fs::write(&path, "[log]\nlevel = \"loud\"\n").unwrap();
+    std::fs::write(&*path, "[log]\nlevel = \"loud\"\n").unwrap();
     server.run(&["reload"]).fails(1, &["tidings.toml:2:9", "loud", "^"]);
     server.process.signal("HUP");
     server.process.says("the old one stays");
@@ -129,7 +129,7 @@ fn a_reload_says_what_changed_and_a_wrong_one_changes_nothing() {
 fn a_signal_reads_the_configuration_anew() {
     let path = file("tidings.toml", b"[log]\nlevel = \"error\"\n");
     let server = Server::with(&["--config", path.to_str().unwrap()]);
-    std::fs::write(&path, "[log]\nlevel = \"info\"\n").unwrap();
+    std::fs::write(&*path, "[log]\nlevel = \"info\"\n").unwrap();
     server.process.signal("HUP");
     server.process.says("reloaded");
 }

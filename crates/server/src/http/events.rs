@@ -1,23 +1,25 @@
 use std::rc::Rc;
+use std::sync::Arc;
 
-use engine::{Action, Rendering};
+use engine::Action;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::Either;
 use protocol::{Command, Error};
+use tokio::sync::Notify;
 
 use super::error::response;
 use super::{Answer, Peer, query, upgrade, whole};
 use crate::endpoint::{Arrival, Endpoint};
-use crate::node::NATIVE_EVENTS;
 use crate::transports::sse;
 use crate::worker::Shared;
 
-/// Answers with server-sent events (HTML standard, section 9.2).
+/// Answers with server-sent events (HTML standard, section 9.2); `end` ends the connection.
 pub(super) fn answer<B>(
     shared: &Shared,
     request: &Request<B>,
     endpoint: &Rc<Endpoint>,
     peer: Peer,
+    end: Arc<Notify>,
 ) -> Answer {
     let node = shared.borrow().node.clone();
     if let Err(refused) = upgrade::admit(&node, endpoint, request.headers(), peer) {
@@ -31,15 +33,8 @@ pub(super) fn answer<B>(
         Ok(asked) => asked,
         Err(error) => return whole(response(&error, None)),
     };
-    let arrival = Arrival {
-        address: Some(peer.address),
-        transport: "sse",
-        rendering: Rendering(NATIVE_EVENTS),
-        grants: endpoint.grants.clone(),
-        requests: vec![asked],
-        is_welcomed: false,
-    };
-    let mut answer = Response::new(Either::Right(sse::start(shared, endpoint, arrival)));
+    let arrival = Arrival { address: Some(peer.address), requests: vec![asked] };
+    let mut answer = Response::new(Either::Right(sse::start(shared, endpoint, arrival, end)));
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

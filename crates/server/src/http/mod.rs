@@ -28,6 +28,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tower_service::Service as _;
 
 pub(crate) use api::{admin_routes, public_routes};
@@ -74,14 +75,15 @@ pub(crate) fn serve(shared: &Shared, socket: std::net::TcpStream, address: Socke
         (Handshakes::begin(&shell.node), head_bytes, deadline)
     };
     let Ok(socket) = TcpStream::from_std(socket) else { return };
-    let (place, eviction) = place;
+    let (place, end) = place;
     let deadline = if side == Side::Admin { ADMIN_REST } else { deadline };
     let (shared, place) = (shared.clone(), Rc::new(std::cell::Cell::new(Some(place))));
     tokio::task::spawn_local(async move {
+        let for_requests = end.clone();
         let service = service_fn(move |request| {
             // The first request ends the handshake.
             drop::<Option<HandshakePlace>>(place.take());
-            answer(shared.clone(), request, Peer { address, side })
+            answer(shared.clone(), request, Peer { address, side }, for_requests.clone())
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -96,8 +98,8 @@ pub(crate) fn serve(shared: &Shared, socket: std::net::TcpStream, address: Socke
                     tracing::debug!(%error, %address, "an HTTP connection ended");
                 }
             }
-            // Its place goes to a newer one.
-            () = eviction.notified() => {}
+            // Its place goes to a newer one, or its client takes nothing any more.
+            () = end.notified() => {}
         }
     });
 }
@@ -106,6 +108,7 @@ async fn answer(
     shared: Shared,
     request: Request<Incoming>,
     peer: Peer,
+    end: Arc<Notify>,
 ) -> Result<Answer, Infallible> {
     let node = shared.borrow().node.clone();
     if let Err(refused) = guard::check(&node, &request, peer) {
@@ -116,14 +119,16 @@ async fn answer(
         Side::Admin => route(&routes.admin, request).await,
         Side::Public(listen) => {
             let path = request.uri().path();
-            let is_it =
-                |endpoint: &&Rc<Endpoint>| *endpoint.path == *path && endpoint.listen == listen;
+            let is_it = |endpoint: &&Rc<Endpoint>| {
+                *endpoint.way.endpoint == *path && endpoint.listen == listen
+            };
             if let Some(endpoint) = routes.endpoints.iter().find(is_it)
                 && upgrade::is_asked_for(&request)
             {
                 whole(upgrade::answer(&shared, request, endpoint, peer))
-            } else if path == &*routes.events.path && request.method() == http::Method::GET {
-                return Ok(events::answer(&shared, &request, &routes.events, peer));
+            } else if path == &*routes.events.way.endpoint && request.method() == http::Method::GET
+            {
+                return Ok(events::answer(&shared, &request, &routes.events, peer, end));
             } else {
                 route(&routes.public, request).await
             }

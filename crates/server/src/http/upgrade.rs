@@ -62,7 +62,7 @@ pub(super) fn answer(
             answer.headers_mut().insert(HeaderName::from_static(name), value);
         }
     }
-    let arrival = Arrival::websocket(endpoint, peer.address, requests);
+    let arrival = Arrival { address: Some(peer.address), requests };
     let (shared, endpoint) = (shared.clone(), endpoint.clone());
     let upgraded = hyper::upgrade::on(&mut request);
     // Boxed where it is awaited: what only the handshake needs is freed with it.
@@ -118,7 +118,7 @@ pub(super) fn admit(
     }
     if let Some(rate) = endpoint.connections_per_address {
         let now_ms = node.clock.now().ms;
-        node.addresses.count(ip, &endpoint.path, rate, now_ms).map_err(|wait_ms| {
+        node.addresses.count(ip, &endpoint.way.endpoint, rate, now_ms).map_err(|wait_ms| {
             let message = "this address connects more often than it may";
             response(&Error::new(ErrorCode::TooManyConnections, message).retry_after(wait_ms), None)
         })?;

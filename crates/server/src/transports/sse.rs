@@ -3,12 +3,14 @@ use std::convert::Infallible;
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use engine::ClientKey;
 use http_body::{Body, Frame};
 use protocol::{Answer, Position};
+use tokio::sync::Notify;
 
 use crate::endpoint::{Arrival, Endpoint};
 use crate::transports::websocket::LAST_WRITE_DEADLINE;
@@ -19,6 +21,8 @@ pub(crate) struct Peer {
     shared: Weak<RefCell<Shell>>,
     waker: RefCell<Option<Waker>>,
     is_closing: Cell<bool>,
+    /// Ends the connection, written or not.
+    end: Arc<Notify>,
 }
 
 impl Peer {
@@ -32,21 +36,26 @@ impl Peer {
     pub(crate) fn close(&self, key: ClientKey) {
         self.is_closing.set(true);
         self.wake();
-        let shared = self.shared.clone();
+        let (shared, end) = (self.shared.clone(), self.end.clone());
         tokio::task::spawn_local(async move {
             tokio::time::sleep(LAST_WRITE_DEADLINE).await;
-            // The kernel ends what is left of a connection that takes nothing.
             if let Some(shared) = shared.upgrade() {
                 shared.borrow_mut().disconnect(key);
             }
+            end.notify_one();
         });
     }
 }
 
-/// Begins a session; its events are the body of the answer.
-pub(crate) fn start(shared: &Shared, endpoint: &Rc<Endpoint>, arrival: Arrival) -> Events {
+/// Begins a session; its events are the body of the answer, on the connection that `end` ends.
+pub(crate) fn start(
+    shared: &Shared,
+    endpoint: &Rc<Endpoint>,
+    arrival: Arrival,
+    end: Arc<Notify>,
+) -> Events {
     let (weak, waker, is_closing) = (Rc::downgrade(shared), RefCell::default(), Cell::default());
-    let peer = Rc::new(Peer { shared: weak, waker, is_closing });
+    let peer = Rc::new(Peer { shared: weak, waker, is_closing, end });
     let mut shell = shared.borrow_mut();
     let (connect, about, requests) = arrival.into_connect(&shell.node, endpoint);
     let key = shell.connect(connect, about, AnyPeer::ServerSentEvents(peer.clone()));

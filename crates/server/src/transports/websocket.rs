@@ -1,8 +1,9 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -160,7 +161,7 @@ pub(crate) fn push_close(reason: CloseReason, out: &mut Vec<u8>) {
 /// handshake.
 pub(crate) fn attach(shared: &Shared, pipe: DuplexStream) {
     let endpoint = shared.borrow().node.local_endpoint();
-    let arrival = Arrival::local(&endpoint);
+    let arrival = Arrival { address: None, requests: Vec::new() };
     start(shared, Stream::pipe(pipe), Bytes::new(), &endpoint, arrival);
 }
 
@@ -179,17 +180,36 @@ pub(crate) fn start(
         let (connect, about, requests) = arrival.into_connect(&shell.node, endpoint);
         (shell.connect(connect, about, AnyPeer::WebSocket(peer.clone())), requests)
     };
-    let connection = Connection {
+    let mut connection = Connection {
         shared: shared.clone(),
         key,
         peer,
         decoder: Decoder::new(Role::Server, limits, false),
         bucket: endpoint.messages.map(|rate| Box::new(Bucket::new(rate))),
     };
-    tokio::task::spawn_local(connection.run(leftover, requests));
+    connection.begin(leftover, requests);
+    tokio::task::spawn_local(Serving(Some(connection)));
 }
 
-/// The task of one client. Everything that it holds while the client is idle is here.
+/// The task of one client: a future by hand, since one that the compiler makes of `async` keeps
+/// room for what only its beginning and its end need.
+struct Serving(Option<Connection>);
+
+impl Future for Serving {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(connection) = &mut self.0 {
+            ready!(connection.poll(cx));
+        }
+        if let Some(connection) = self.0.take() {
+            tokio::task::spawn_local(connection.finish());
+        }
+        Poll::Ready(())
+    }
+}
+
+/// A client's state beside its [`Peer`]. Everything that is held while it is idle is here.
 struct Connection {
     shared: Shared,
     key: ClientKey,
@@ -199,7 +219,8 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(mut self, leftover: Bytes, requests: Vec<protocol::Request>) {
+    /// Takes what came with the handshake.
+    fn begin(&mut self, leftover: Bytes, requests: Vec<protocol::Request>) {
         {
             let mut shell = self.shared.borrow_mut();
             let now = shell.now();
@@ -209,15 +230,14 @@ impl Connection {
         }
         if !leftover.is_empty() {
             // Behind the handshake there can only be a little.
-            let mut first = leftover.to_vec();
-            self.take_in(&mut first);
+            self.take_in(&mut leftover.to_vec());
         }
-        drop(leftover);
         self.shared.borrow_mut().flush();
-        poll_fn(|cx| self.poll(cx)).await;
+    }
+
+    async fn finish(mut self) {
         if self.peer.is_closing.get() && !self.peer.has_failed.get() {
-            // Boxed: what only the end needs takes no room while the client lives.
-            Box::pin(self.end()).await;
+            self.end().await;
         }
         self.shared.borrow_mut().disconnect(self.key);
     }

@@ -1,5 +1,4 @@
 use std::io::IoSlice;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -42,7 +41,6 @@ pub(crate) struct Shell {
 pub(crate) struct Client {
     key: ClientKey,
     pub(crate) id: ClientId,
-    address: Option<SocketAddr>,
     connected_at_ms: u64,
     pub(crate) peer: Peer,
 }
@@ -91,14 +89,14 @@ impl Shell {
     pub(crate) fn connect(&mut self, connect: Connect, about: Connected, peer: Peer) -> ClientKey {
         let (now, id) = (self.now(), connect.client);
         let key = self.engine.connect(now, connect);
-        let (address, connected_at_ms) = (about.address, about.connected_at_ms);
+        let connected_at_ms = about.connected_at_ms;
         self.node.registry.insert(id, Connected { worker: self.place, key, ..about });
         let at = key.place as usize;
         if self.clients.len() <= at {
             self.clients.resize_with(at + 1, || None);
         }
         if let Some(place) = self.clients.get_mut(at) {
-            *place = Some(Client { key, id, address, connected_at_ms, peer });
+            *place = Some(Client { key, id, connected_at_ms, peer });
         }
         if self.node.is_draining() {
             // It was admitted before the drain began, and the others have been told already.
@@ -114,7 +112,7 @@ impl Shell {
         let is_it = |client: &mut Client| client.key == key;
         let gone = self.clients.get_mut(key.place as usize).and_then(|at| at.take_if(is_it));
         if let Some(client) = gone {
-            self.node.registry.remove(client.id, self.place, key, client.address);
+            self.node.registry.remove(client.id, self.place, key);
             self.node.metrics.closed(wall_since(client.connected_at_ms));
         }
     }

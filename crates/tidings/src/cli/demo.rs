@@ -70,7 +70,7 @@ pub(crate) struct Args {
 }
 
 /// Runs it until it is drained.
-pub(crate) fn run(args: Args) -> Result {
+pub(crate) fn run(args: Args, out: &mut Output) -> Result {
     let rendered = |errors: server::config::ConfigErrors| {
         Failure::configuration(errors.render(output::is_colourful()))
     };
@@ -92,6 +92,8 @@ pub(crate) fn run(args: Args) -> Result {
     };
     let parts = assemble(loaded.config, Box::new(reread), Some(routes(bound.clone())))
         .map_err(|error| Failure::failed(error.to_string()))?;
+    // Before anybody is told that it runs, and may want to end it.
+    let signals = serve::Signals::take()?;
     let running = Running::start(parts).map_err(serve::not_started)?;
     // Nothing else sets it.
     let _ = bound.set(running.bound());
@@ -99,10 +101,11 @@ pub(crate) fn run(args: Args) -> Result {
         let reloaded = async { Ok(server::reload::reload(running.node()).await) };
         block_on(reloaded)?.map_err(Failure::failed)?;
     }
-    let mut out = Output::new(false);
-    serve::print(&running, &mut out)?;
-    print(running.bound(), &mut out)?;
-    serve::until_drained(running)
+    serve::print(&running, out)?;
+    if !out.is_json() {
+        print(running.bound(), out)?;
+    }
+    signals.until_drained(running)
 }
 
 impl Args {

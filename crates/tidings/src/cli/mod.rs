@@ -103,7 +103,7 @@ pub(crate) fn main() -> ExitCode {
     let mut out = Output::new(globals.json);
     let done = match command {
         Command::Serve(args) => serve::run(args, &mut out),
-        Command::Demo(args) => demo::run(args),
+        Command::Demo(args) => demo::run(args, &mut out),
         Command::Publish(args) => publish::run(args, &globals, &mut out),
         Command::Subscribe(args) => subscribe::run(args, &globals, &mut out),
         Command::History(args) => history::run(args, &globals, &mut out),

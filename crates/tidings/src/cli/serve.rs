@@ -141,11 +141,6 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Waits until the server has been drained, and does what signals say meanwhile.
-pub(crate) fn until_drained(running: Running) -> Result {
-    Signals::take()?.until_drained(running)
-}
-
 /// What the process is told from outside. From the moment in which they are taken, signals wait
 /// here instead of ending the process.
 pub(crate) struct Signals {

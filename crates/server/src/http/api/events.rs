@@ -5,7 +5,7 @@ use axum::response::Response;
 use engine::{Action, Selector, StreamIndex, Viewer};
 use protocol::dialects::native::push_event_object;
 use protocol::json::{push_str, push_u64};
-use protocol::{Answer, ClientId, Epoch, Error, ErrorCode, History, Pattern, StreamName};
+use protocol::{Answer, ClientId, Epoch, Error, ErrorCode, History, Pattern, SEQ_MAX, StreamName};
 use tokio::sync::oneshot;
 
 use super::Result;
@@ -61,7 +61,7 @@ fn history_of(query: Option<&str>) -> std::result::Result<History, Error> {
             "topic" => history.topic = Pattern::parse(&value)?,
             "stream" => history.stream = Some(StreamName::parse(&value)?),
             "epoch" => history.epoch = Some(Epoch::parse(&value)?),
-            "after" => history.after = number()?,
+            "after" => history.after = number()?.min(SEQ_MAX),
             "limit" => history.limit = u32::try_from(number()?).unwrap_or(u32::MAX),
             _ => {}
         }

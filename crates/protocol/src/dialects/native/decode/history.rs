@@ -1,10 +1,9 @@
-use super::SEQ_MAX;
 use crate::command::{Command, History};
 use crate::dialects::native::fields::Value;
 use crate::dialects::native::{HISTORY_EVENTS_DEFAULT, HISTORY_EVENTS_MAX};
 use crate::error::Error;
 use crate::pattern::Pattern;
-use crate::position::{Epoch, StreamName};
+use crate::position::{Epoch, SEQ_MAX, StreamName};
 
 pub(super) fn history(verb: Value<'_, '_>) -> Result<Command, Error> {
     let (fields, path) = (verb.object("an object")?, verb.path);

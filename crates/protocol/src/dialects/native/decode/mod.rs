@@ -7,16 +7,13 @@ use crate::command::{Command, Request};
 use crate::dialect::{Frame, Misspelled};
 use crate::error::Error;
 use crate::pattern::Pattern;
-use crate::position::{Epoch, Position, Seq, StreamName};
+use crate::position::{Epoch, Position, SEQ_MAX, StreamName};
 
 mod hello;
 mod history;
 mod publish;
 mod subscribe;
 mod unsubscribe;
-
-/// Highest seq: integers below 2⁵³ survive every JSON reader.
-const SEQ_MAX: Seq = (1 << 53) - 1;
 
 /// Reads a client's message.
 pub(super) fn decode(frame: Frame<'_>) -> Result<Request, Misspelled> {
