@@ -1,6 +1,7 @@
 //! Developer commands: `cargo xtask <command>`.
 
 mod autobahn;
+mod bench;
 mod ci;
 
 use anyhow::{Result, bail};
@@ -19,6 +20,7 @@ const COMMANDS: &[Command] = &[
         help: "[core|9|12.1…12.5|13.1…13.7|all]…   runs the WebSocket suite (core and 9 by default)",
         run: autobahn::run,
     },
+    Command { name: "bench", help: bench::HELP, run: bench::run },
 ];
 
 fn main() -> Result<()> {

@@ -1,57 +1,74 @@
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use serde_json::{Value, json};
+use anyhow::{Result, anyhow};
 
-use super::checks;
-use crate::clients::Clients;
-use crate::publisher::Publisher;
-use crate::server::Server;
+use super::{Figures, Meter, TOPIC, add_latencies, check, connect};
+use crate::load::clients::Clients;
+use crate::load::publisher::Publisher;
+use crate::targets::Running;
 
-#[derive(clap::Args)]
-pub(crate) struct Arguments {
-    /// Clients, all on one topic.
-    #[arg(long, default_value_t = 1_000)]
-    clients: usize,
-    /// Events per second.
-    #[arg(long, default_value_t = 200)]
-    rate: u32,
-    /// Bytes of each event's data.
-    #[arg(long, default_value_t = 128)]
-    bytes: usize,
-    /// How long.
-    #[arg(long, default_value_t = 10)]
-    seconds: u32,
+/// Every one of `clients` gets `rate` events a second; an open loop.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fanout {
+    pub(crate) clients: usize,
+    pub(crate) rate: u32,
+    pub(crate) bytes: usize,
+    pub(crate) time: Duration,
+    /// Events look like real ones to a compressor.
+    pub(crate) words: bool,
 }
 
-pub(crate) fn run(server: &mut Server, arguments: &Arguments) -> Result<Value> {
-    let start = Instant::now();
-    let mut clients = Clients::new(start)?;
-    clients.connect(server.public, arguments.clients, |_| "bench.fanout".into(), &[])?;
-    let count = u64::from(arguments.rate) * u64::from(arguments.seconds);
-    let mut publisher = Publisher::connect(server.admin, start, arguments.bytes)?;
-    let every = Duration::from_secs(1) / arguments.rate;
-    let (cpu, begun) = (server.cpu()?, Instant::now());
-    let publishing = std::thread::spawn(move || -> Result<()> {
-        for event in 0..count {
-            // Open loop: the time at which it was to be sent counts, whenever it was sent.
-            let intended = begun + every * u32::try_from(event)?;
-            std::thread::sleep(intended.saturating_duration_since(Instant::now()));
-            publisher.publish("bench.fanout", intended)?;
+/// What comes first warms up caches, compilers and the server's own buffers.
+const WARM_UP: Duration = Duration::from_millis(1_500);
+
+impl Fanout {
+    pub(crate) fn run(self, server: &Running<'_>) -> Result<Figures> {
+        let start = Instant::now();
+        let mut clients = Clients::new(server.target, start)?;
+        connect(&mut clients, server, self.clients)?;
+        let mut publisher = Publisher::new(server.publisher()?, start, self.bytes)?;
+        if self.words {
+            publisher = publisher.with_words();
         }
-        Ok(())
-    });
-    let expected = count * clients.len() as u64;
-    let limit = Duration::from_secs(u64::from(arguments.seconds) * 3 + 10);
-    clients.wait_for(expected, limit)?;
-    let (took, cpu) = (begun.elapsed(), server.cpu()? - cpu);
-    publishing.join().map_err(|_| anyhow::anyhow!("the publisher panicked"))??;
-    Ok(json!({
-        "clients": arguments.clients,
-        "rate": arguments.rate,
-        "deliveries_per_second": (expected as f64 / took.as_secs_f64()).round(),
-        "server_cpu_us_per_delivery": cpu.as_secs_f64() * 1e6 / expected as f64,
-        "latency": clients.latencies.report(),
-        "checks": checks(&clients, expected),
-    }))
+        let publisher = self.stretch(&mut clients, publisher, WARM_UP)?;
+        clients.latencies.clear();
+        let (meter, before) = (Meter::start(server), clients.counts);
+        let publisher = self.stretch(&mut clients, publisher, self.time)?;
+        let mut figures = Figures::new();
+        let deliveries = clients.counts.received - before.received;
+        meter.stop(server, deliveries, &mut figures);
+        check(&clients, clients.counts.received)?;
+        add_latencies(&clients, &mut figures);
+        let bytes = (clients.counts.bytes - before.bytes) as f64;
+        figures.insert("wire_bytes_per_delivery", bytes / deliveries as f64);
+        if server.setup.core.is_none() {
+            figures.insert("busiest_thread_share", share_of_busiest(server));
+        }
+        drop(publisher);
+        Ok(figures)
+    }
+
+    /// Publishes for a time, and waits until all of it has come.
+    fn stretch(
+        self,
+        clients: &mut Clients<'_>,
+        publisher: Publisher,
+        time: Duration,
+    ) -> Result<Publisher> {
+        let every = Duration::from_secs(1) / self.rate;
+        let count = (time.as_secs_f64() * f64::from(self.rate)) as u32;
+        let expected = clients.counts.received + u64::from(count) * clients.len() as u64;
+        let begin = Instant::now() + Duration::from_millis(20);
+        let publishing =
+            std::thread::spawn(move || publisher.pace(&[TOPIC.to_owned()], every, count, begin));
+        clients.wait_for(expected, time * 3 + Duration::from_secs(10))?;
+        publishing.join().map_err(|_| anyhow!("the publisher panicked"))?
+    }
+}
+
+/// The busiest thread's part of the CPU time of the two busiest: 0.5 where both do the same.
+fn share_of_busiest(server: &Running<'_>) -> f64 {
+    let times = server.process.cpu_of_threads();
+    let seconds = |at: usize| times.get(at).map_or(0.0, Duration::as_secs_f64);
+    seconds(0) / (seconds(0) + seconds(1)).max(f64::EPSILON)
 }

@@ -1,36 +1,40 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use serde_json::{Value, json};
 
-use crate::clients::Clients;
-use crate::server::Server;
+use super::{Figures, connect};
+use crate::load::clients::Clients;
+use crate::targets::Running;
+
+/// What `clients` that are subscribed and hear nothing cost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Idle {
+    pub(crate) clients: usize,
+}
 
 /// How long the server is watched doing nothing.
 const WATCHED: Duration = Duration::from_secs(5);
+/// What the first clients cost, every one of their kind has once.
+const FIRST: usize = 50;
 
-#[derive(clap::Args)]
-pub(crate) struct Arguments {
-    /// Clients.
-    #[arg(long, default_value_t = 5_000)]
-    clients: usize,
-}
-
-pub(crate) fn run(server: &mut Server, arguments: &Arguments) -> Result<Value> {
-    let mut clients = Clients::new(Instant::now())?;
-    // What the first client costs, every one of its kind has once.
-    clients.connect(server.public, 50, |_| "bench.idle".into(), &[])?;
-    let before = server.settled_bytes()?;
-    let took = clients.connect(server.public, arguments.clients, |_| "bench.idle".into(), &[])?;
-    let after = server.settled_bytes()?;
-    let cpu = server.cpu()?;
-    std::thread::sleep(WATCHED);
-    let idle_cpu = (server.cpu()? - cpu).as_secs_f64() / WATCHED.as_secs_f64();
-    let per_client = after.saturating_sub(before) as f64 / arguments.clients as f64;
-    Ok(json!({
-        "clients": arguments.clients,
-        "bytes_per_client": per_client.round(),
-        "connects_per_second": (arguments.clients as f64 / took.as_secs_f64()).round(),
-        "idle_cpu_cores": idle_cpu,
-    }))
+impl Idle {
+    pub(crate) fn run(self, server: &Running<'_>) -> Result<Figures> {
+        let mut clients = Clients::new(server.target, Instant::now())?;
+        connect(&mut clients, server, FIRST)?;
+        let before = server.process.settled_bytes(|| clients.turn(Duration::ZERO))?;
+        let (begun, cpu) = (Instant::now(), server.process.cpu());
+        connect(&mut clients, server, self.clients)?;
+        let (took, connect_cpu) = (begun.elapsed(), server.process.cpu() - cpu);
+        let after = server.process.settled_bytes(|| clients.turn(Duration::ZERO))?;
+        let cpu = server.process.cpu();
+        clients.run_for(WATCHED)?;
+        let idle = server.process.cpu() - cpu;
+        let count = self.clients as f64;
+        Ok(Figures::from([
+            ("bytes_per_client", after.saturating_sub(before) as f64 / count),
+            ("connects_per_s", count / took.as_secs_f64()),
+            ("cpu_us_per_connect", connect_cpu.as_secs_f64() * 1e6 / count),
+            ("idle_cpu_cores", idle.as_secs_f64() / WATCHED.as_secs_f64()),
+        ]))
+    }
 }

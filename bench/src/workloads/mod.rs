@@ -1,18 +1,86 @@
+//! What is measured: each workload runs one server and gives its figures by name.
+
+/// Every client gets every event, at a rate.
 pub(crate) mod fanout;
-pub(crate) mod idle;
-pub(crate) mod resume;
+/// As many events as may be outstanding.
 pub(crate) mod saturate;
+/// Subscribed and quiet.
+pub(crate) mod idle;
+/// Everyone drops and comes back.
+pub(crate) mod reconnect;
+/// Many topics, few clients each.
+pub(crate) mod routing;
+/// Some clients stop reading.
+pub(crate) mod stalled;
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use crate::clients::Clients;
+use anyhow::{Result, bail};
 
-/// What must be so for the figures to mean anything.
-pub(crate) fn checks(clients: &Clients, expected: u64) -> Value {
-    json!({
-        "expected": expected,
-        "received": clients.received,
-        "disordered": clients.disordered,
-        "gaps": clients.gaps,
-    })
+use crate::load::clients::{Clients, Wave};
+use crate::process::own_cpu;
+use crate::targets::Running;
+
+/// Figures by name, their unit in it.
+pub(crate) type Figures = BTreeMap<&'static str, f64>;
+
+/// The topic of workloads that have one.
+pub(crate) const TOPIC: &str = "bench.t0";
+
+/// Connects `count` clients to one topic.
+pub(crate) fn connect(clients: &mut Clients<'_>, server: &Running<'_>, count: usize) -> Result<()> {
+    let wave = Wave {
+        count,
+        topics: &|_| vec![TOPIC.to_owned()],
+        places: &[],
+        deflate: server.setup.deflate,
+    };
+    clients.connect(server.setup.clients, &wave)?;
+    Ok(())
+}
+
+/// CPU time and clock of a stretch of load.
+pub(crate) struct Meter {
+    begun: Instant,
+    server: Duration,
+    own: Duration,
+}
+
+impl Meter {
+    pub(crate) fn start(server: &Running<'_>) -> Self {
+        Self { begun: Instant::now(), server: server.process.cpu(), own: own_cpu() }
+    }
+
+    /// What `deliveries` cost, and whether the load itself was what held them up.
+    pub(crate) fn stop(&self, server: &Running<'_>, deliveries: u64, figures: &mut Figures) {
+        let seconds = self.begun.elapsed().as_secs_f64();
+        let cpu = (server.process.cpu() - self.server).as_secs_f64();
+        let own = (own_cpu() - self.own).as_secs_f64();
+        let deliveries = deliveries as f64;
+        figures.insert("deliveries_per_s", deliveries / seconds);
+        figures.insert("cpu_us_per_delivery", cpu * 1e6 / deliveries);
+        figures.insert("server_busy_cores", cpu / seconds);
+        figures.insert("load_busy_cores", own / seconds);
+    }
+}
+
+/// Nothing was lost or came in another order.
+pub(crate) fn check(clients: &Clients<'_>, expected: u64) -> Result<()> {
+    let counts = clients.counts;
+    if counts.received != expected || counts.disordered > 0 {
+        bail!(
+            "{} of {expected} events came, {} of them out of order",
+            counts.received,
+            counts.disordered
+        );
+    }
+    Ok(())
+}
+
+/// Adds percentiles of how late events were.
+pub(crate) fn add_latencies(clients: &Clients<'_>, figures: &mut Figures) {
+    for (name, part) in [("p50_ms", 0.5), ("p99_ms", 0.99), ("p99.9_ms", 0.999)] {
+        figures.insert(name, clients.latencies.percentile_ms(part));
+    }
 }

@@ -1,48 +1,73 @@
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use serde_json::{Value, json};
+use anyhow::{Result, bail};
 
-use super::checks;
-use crate::clients::Clients;
-use crate::publisher::Publisher;
-use crate::server::Server;
+use super::{Figures, Meter, TOPIC, add_latencies, check, connect};
+use crate::load::clients::Clients;
+use crate::load::publisher::Publisher;
+use crate::targets::Running;
 
-#[derive(clap::Args)]
-pub(crate) struct Arguments {
-    /// Clients, all on one topic.
-    #[arg(long, default_value_t = 200)]
-    clients: usize,
-    /// Events that are published at once, before the next are.
-    #[arg(long, default_value_t = 32)]
-    outstanding: usize,
-    /// Times.
-    #[arg(long, default_value_t = 2_000)]
-    rounds: usize,
+/// Publishes as soon as fewer than `outstanding` events have not reached all clients.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Saturate {
+    pub(crate) clients: usize,
+    pub(crate) outstanding: u64,
+    pub(crate) time: Duration,
 }
 
-pub(crate) fn run(server: &mut Server, arguments: &Arguments) -> Result<Value> {
-    let start = Instant::now();
-    let mut clients = Clients::new(start)?;
-    clients.connect(server.public, arguments.clients, |_| "bench.full".into(), &[])?;
-    let mut publisher = Publisher::connect(server.admin, start, 128)?;
-    let (rounds, outstanding) = (arguments.rounds, arguments.outstanding);
-    let (cpu, begun) = (server.cpu()?, Instant::now());
-    let publishing = std::thread::spawn(move || -> Result<()> {
-        for _ in 0..rounds {
-            publisher.publish_many("bench.full", outstanding)?;
+const WARM_UP: Duration = Duration::from_millis(1_000);
+/// How long nothing may come.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+impl Saturate {
+    pub(crate) fn run(self, server: &Running<'_>) -> Result<Figures> {
+        let start = Instant::now();
+        let mut clients = Clients::new(server.target, start)?;
+        connect(&mut clients, server, self.clients)?;
+        let mut publisher = Publisher::new(server.publisher()?, start, 128)?;
+        let mut published = 0;
+        self.stretch(&mut clients, &mut publisher, &mut published, WARM_UP)?;
+        clients.latencies.clear();
+        let (meter, before) = (Meter::start(server), clients.counts.received);
+        self.stretch(&mut clients, &mut publisher, &mut published, self.time)?;
+        let mut figures = Figures::new();
+        meter.stop(server, clients.counts.received - before, &mut figures);
+        check(&clients, published * self.clients as u64)?;
+        add_latencies(&clients, &mut figures);
+        Ok(figures)
+    }
+
+    /// Publishes for a time, and then waits until all has come.
+    fn stretch(
+        self,
+        clients: &mut Clients<'_>,
+        publisher: &mut Publisher,
+        published: &mut u64,
+        time: Duration,
+    ) -> Result<()> {
+        let end = Instant::now() + time;
+        let (mut heard, mut heard_at) = (clients.counts.received, Instant::now());
+        loop {
+            let now = Instant::now();
+            let done = clients.counts.received / self.clients as u64;
+            if now < end {
+                let room = self.outstanding.saturating_sub(*published - done);
+                for _ in 0..room {
+                    publisher.add(TOPIC, now);
+                }
+                *published += room;
+                if room > 0 {
+                    publisher.flush()?;
+                }
+            } else if done == *published {
+                return Ok(());
+            }
+            clients.turn(Duration::from_millis(100))?;
+            if clients.counts.received != heard {
+                (heard, heard_at) = (clients.counts.received, now);
+            } else if heard_at.elapsed() > SILENCE_MAX {
+                bail!("{heard} of {} events came", *published * self.clients as u64);
+            }
         }
-        Ok(())
-    });
-    let expected = (arguments.clients * rounds * outstanding) as u64;
-    clients.wait_for(expected, Duration::from_secs(120))?;
-    let (took, cpu) = (begun.elapsed(), server.cpu()? - cpu);
-    publishing.join().map_err(|_| anyhow::anyhow!("the publisher panicked"))??;
-    Ok(json!({
-        "clients": arguments.clients,
-        "outstanding": outstanding,
-        "deliveries_per_second": (expected as f64 / took.as_secs_f64()).round(),
-        "server_cpu_us_per_delivery": cpu.as_secs_f64() * 1e6 / expected as f64,
-        "checks": checks(&clients, expected),
-    }))
+    }
 }

@@ -1,7 +1,5 @@
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
 /// Latencies of one run.
 #[derive(Default)]
 pub(crate) struct Latencies {
@@ -24,7 +22,14 @@ impl Latencies {
         self.total += 1;
     }
 
-    fn percentile_ms(&self, part: f64) -> f64 {
+    /// Forgets all.
+    pub(crate) fn clear(&mut self) {
+        self.counts.clear();
+        self.total = 0;
+    }
+
+    /// The latency that so great a part of all does not exceed, in ms.
+    pub(crate) fn percentile_ms(&self, part: f64) -> f64 {
         let wanted = (self.total as f64 * part).ceil() as u64;
         let mut seen = 0;
         for (micros, count) in self.counts.iter().enumerate() {
@@ -34,13 +39,5 @@ impl Latencies {
             }
         }
         0.0
-    }
-
-    pub(crate) fn report(&self) -> Value {
-        json!({
-            "p50_ms": self.percentile_ms(0.5),
-            "p99_ms": self.percentile_ms(0.99),
-            "p999_ms": self.percentile_ms(0.999),
-        })
     }
 }

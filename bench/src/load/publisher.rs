@@ -1,0 +1,145 @@
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::frames;
+use super::stamp::{Padding, Stamp};
+
+/// How a server is told an event.
+pub(crate) trait Telling: Send {
+    /// Appends what tells the server one event.
+    fn tell(&mut self, topic: &str, data: &[u8], out: &mut Vec<u8>);
+}
+
+/// Publishes over one connection. Answers are read by a thread of their own and not looked at:
+/// that every event arrives is counted at the other end.
+pub(crate) struct Publisher {
+    socket: TcpStream,
+    telling: Box<dyn Telling>,
+    start: Instant,
+    number: u64,
+    bytes: usize,
+    padding: Padding,
+    data: Vec<u8>,
+    out: Vec<u8>,
+}
+
+impl Publisher {
+    /// Publishes events of `bytes` bytes over a connection that is ready for it; their times
+    /// count from `start`.
+    pub(crate) fn new(
+        (socket, telling): (TcpStream, Box<dyn Telling>),
+        start: Instant,
+        bytes: usize,
+    ) -> Result<Self> {
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(None)?;
+        let mut answers = socket.try_clone()?;
+        std::thread::spawn(move || {
+            let mut forgotten = vec![0; 64 << 10];
+            while answers.read(&mut forgotten).is_ok_and(|count| count > 0) {}
+        });
+        let (data, out) = (Vec::new(), Vec::new());
+        let padding = Padding::Plain;
+        Ok(Self { socket, telling, start, number: 0, bytes, padding, data, out })
+    }
+
+    /// Fills events with words instead of one letter.
+    pub(crate) fn with_words(mut self) -> Self {
+        self.padding = Padding::Words;
+        self
+    }
+
+    /// Adds an event to what [`Publisher::flush`] sends, stamped with when it was to be sent.
+    pub(crate) fn add(&mut self, topic: &str, intended: Instant) {
+        self.number += 1;
+        let micros = intended.saturating_duration_since(self.start).as_micros() as u64;
+        let stamp = Stamp { micros, number: self.number };
+        self.data.clear();
+        stamp.data(self.bytes, self.padding, &mut self.data);
+        self.telling.tell(topic, &self.data, &mut self.out);
+    }
+
+    /// Sends what was added.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        let sent = self.socket.write_all(&self.out).context("publishing");
+        self.out.clear();
+        sent
+    }
+
+    /// Publishes `count` events, one every `every`, whatever becomes of them: an open loop.
+    pub(crate) fn pace(
+        mut self,
+        topics: &[String],
+        every: Duration,
+        count: u32,
+        begin: Instant,
+    ) -> Result<Self> {
+        let mut topics = topics.iter().cycle();
+        let mut event = 0;
+        while event < count {
+            let due = begin + every * event;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            let now = Instant::now();
+            // All that is due by now goes at once.
+            while event < count && begin + every * event <= now {
+                self.add(topics.next().context("no topic")?, begin + every * event);
+                event += 1;
+            }
+            self.flush()?;
+        }
+        Ok(self)
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        // Ends the thread that reads; the connection may be gone.
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+/// Text or binary frames over a WebSocket.
+pub(crate) struct OverWebSocket<F>(pub(crate) u8, pub(crate) F);
+
+impl<F: FnMut(&str, &[u8], &mut Vec<u8>) + Send> Telling for OverWebSocket<F> {
+    fn tell(&mut self, topic: &str, data: &[u8], out: &mut Vec<u8>) {
+        let mut message = Vec::with_capacity(data.len() + 128);
+        (self.1)(topic, data, &mut message);
+        frames::push(self.0, &message, out);
+    }
+}
+
+/// A message of some other protocol over TCP.
+pub(crate) struct OverTcp<F>(pub(crate) F);
+
+impl<F: FnMut(&str, &[u8], &mut Vec<u8>) + Send> Telling for OverTcp<F> {
+    fn tell(&mut self, topic: &str, data: &[u8], out: &mut Vec<u8>) {
+        (self.0)(topic, data, out);
+    }
+}
+
+/// Connects, sends `opening`, and reads until `awaited` has come.
+pub(crate) fn converse(address: SocketAddr, opening: &[u8], awaited: &[u8]) -> Result<TcpStream> {
+    let mut socket = TcpStream::connect(address)?;
+    socket.set_nodelay(true)?;
+    socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+    say(&mut socket, opening, awaited)?;
+    Ok(socket)
+}
+
+/// Sends `message` and reads until `awaited` has come.
+pub(crate) fn say(socket: &mut TcpStream, message: &[u8], awaited: &[u8]) -> Result<()> {
+    socket.write_all(message)?;
+    let (mut heard, mut part) = (Vec::new(), [0; 4096]);
+    while memchr::memmem::find(&heard, awaited).is_none() {
+        let count = socket.read(&mut part).context("waiting for an answer")?;
+        if count == 0 {
+            bail!("the server closed the connection: {}", String::from_utf8_lossy(&heard));
+        }
+        heard.extend_from_slice(part.get(..count).unwrap_or_default());
+    }
+    Ok(())
+}

@@ -1,0 +1,78 @@
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+
+use super::{Figures, Meter, add_latencies, check};
+use crate::load::clients::{Clients, Wave};
+use crate::load::publisher::Publisher;
+use crate::targets::Running;
+
+/// `clients` share `topics`, on which `rate` events a second come in turn; `others` subscriptions
+/// to topics on which nothing comes are there besides.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Routing {
+    pub(crate) clients: usize,
+    pub(crate) topics: usize,
+    pub(crate) rate: u32,
+    pub(crate) others: usize,
+    pub(crate) time: Duration,
+}
+
+const WARM_UP: Duration = Duration::from_millis(1_000);
+/// Subscriptions of each client that has only such as get nothing.
+pub(crate) const OTHERS_PER_CLIENT: usize = 10_000;
+
+impl Routing {
+    pub(crate) fn run(self, server: &Running<'_>) -> Result<Figures> {
+        let start = Instant::now();
+        let mut quiet = Clients::new(server.target, start)?;
+        let quiet_topics = |client: usize| {
+            let topic = |at: usize| format!("bench.quiet.c{client}.t{at}");
+            (0..OTHERS_PER_CLIENT).map(topic).collect()
+        };
+        let count = self.others / OTHERS_PER_CLIENT;
+        let (places, deflate) = (&[][..], false);
+        quiet.connect(
+            server.setup.clients,
+            &Wave { count, topics: &quiet_topics, places, deflate },
+        )?;
+        let mut clients = Clients::new(server.target, start)?;
+        let topics = |client: usize| vec![topic(client % self.topics)];
+        let wave = Wave { count: self.clients, topics: &topics, places, deflate };
+        clients.connect(server.setup.clients, &wave)?;
+        let publisher = Publisher::new(server.publisher()?, start, 128)?;
+        let publisher = self.stretch(&mut clients, publisher, WARM_UP)?;
+        clients.latencies.clear();
+        let (meter, before) = (Meter::start(server), clients.counts.received);
+        let publisher = self.stretch(&mut clients, publisher, self.time)?;
+        let mut figures = Figures::new();
+        meter.stop(server, clients.counts.received - before, &mut figures);
+        check(&clients, clients.counts.received)?;
+        add_latencies(&clients, &mut figures);
+        drop(publisher);
+        Ok(figures)
+    }
+
+    fn stretch(
+        self,
+        clients: &mut Clients<'_>,
+        publisher: Publisher,
+        time: Duration,
+    ) -> Result<Publisher> {
+        let every = Duration::from_secs(1) / self.rate;
+        // Whole rounds, so that every client gets the same number.
+        let rounds = (time.as_secs_f64() * f64::from(self.rate)) as u32 / self.topics as u32;
+        let count = rounds.max(1) * self.topics as u32;
+        let each = (self.clients / self.topics) as u64;
+        let expected = clients.counts.received + u64::from(count) * each;
+        let topics: Vec<String> = (0..self.topics).map(topic).collect();
+        let begin = Instant::now() + Duration::from_millis(20);
+        let publishing = std::thread::spawn(move || publisher.pace(&topics, every, count, begin));
+        clients.wait_for(expected, time * 3 + Duration::from_secs(10)).context("routing")?;
+        publishing.join().map_err(|_| anyhow!("the publisher panicked"))?
+    }
+}
+
+fn topic(at: usize) -> String {
+    format!("bench.t{at}")
+}
