@@ -7,6 +7,7 @@ use protocol::{ClientId, Dialect, Request, Welcome};
 use crate::config::{Config, Endpoint as Configured, Rate, WebOrigin};
 use crate::node::Node;
 use crate::registry::{Connected, Way};
+use crate::rendering::Compression;
 use crate::transports::Transport;
 
 /// A path that speaks one dialect, as the workers see it.
@@ -17,6 +18,8 @@ pub(crate) struct Endpoint {
     pub(crate) dialect: Arc<dyn Dialect>,
     /// How its events look.
     pub(crate) rendering: Rendering,
+    /// How they look to clients that agree on compression, where it is wanted.
+    pub(crate) deflated: Option<Rendering>,
     pub(crate) grants: Arc<Grants>,
     pub(crate) origins: Vec<WebOrigin>,
     pub(crate) heartbeat_ms: u32,
@@ -27,6 +30,15 @@ pub(crate) struct Endpoint {
     pub(crate) concurrent_per_address: Option<u32>,
 }
 
+impl Endpoint {
+    /// How strongly messages of an endpoint are compressed, if at all.
+    pub(crate) fn compression(configured: &Configured) -> Option<Compression> {
+        let wanted = configured.compression.as_ref()?;
+        let level = u8::try_from(wanted.level).unwrap_or(9);
+        Some(Compression { bytes_min: wanted.above.as_len(), level })
+    }
+}
+
 /// Every WebSocket endpoint of the configuration.
 pub(crate) fn all(node: &Node) -> Vec<Endpoint> {
     let config = node.config();
@@ -34,7 +46,9 @@ pub(crate) fn all(node: &Node) -> Vec<Endpoint> {
     endpoints
         .map(|configured| {
             let path = configured.path.as_str();
-            of(&config, configured, node.native_endpoint(path, Transport::WebSocket))
+            let native = node.native_endpoint(path, Transport::WebSocket);
+            let deflated = Endpoint::compression(configured).and_then(|c| node.deflated(c));
+            Endpoint { deflated, ..of(&config, configured, native) }
         })
         .collect()
 }
@@ -71,6 +85,8 @@ pub(crate) struct Arrival {
     pub(crate) address: Option<SocketAddr>,
     /// What it asked for with its request.
     pub(crate) requests: Vec<Request>,
+    /// It agreed on compression.
+    pub(crate) deflates: bool,
 }
 
 impl Arrival {
@@ -97,7 +113,7 @@ impl Arrival {
             user: None,
             groups: Vec::new(),
             grants: endpoint.grants.clone(),
-            rendering: endpoint.rendering,
+            rendering: endpoint.deflated.filter(|_| self.deflates).unwrap_or(endpoint.rendering),
             conversation: endpoint.dialect.open(),
             heartbeat_ms: endpoint.heartbeat_ms,
             subscriptions_max: endpoint.subscriptions_max,

@@ -16,7 +16,7 @@ use crate::endpoint::Endpoint;
 use crate::listen::Handshakes;
 use crate::metrics::Metrics;
 use crate::registry::{Connected, Registry, Way};
-use crate::rendering::{Framing, Look};
+use crate::rendering::{Compression, Framing, Look};
 use crate::session_token::SealedIds;
 use crate::transports::Transport;
 use crate::worker::{Inbox, Input, Shell};
@@ -77,8 +77,11 @@ impl Node {
         getrandom::fill(&mut key)?;
         let workers = parts.config.server.worker_count();
         let native: Arc<dyn Dialect> = Arc::new(Native);
-        let looks = [Framing::WebSocket, Framing::ServerSentEvents]
-            .map(|framing| Look { dialect: native.clone(), framing });
+        let deflated = parts.config.endpoints.iter().filter_map(Endpoint::compression);
+        let framings = [Framing::WebSocket, Framing::ServerSentEvents]
+            .into_iter()
+            .chain(deflated.map(Framing::Deflated));
+        let looks = framings.map(|framing| Look { dialect: native.clone(), framing }).collect();
         let admin_token =
             parts.config.admin.token_env.as_ref().map(|token| token.reveal().to_owned());
         Ok(Self {
@@ -91,7 +94,7 @@ impl Node {
             started_at_ms: crate::clock::wall_ms(),
             reread: parts.reread,
             session_ids: SealedIds::new(&key),
-            looks: looks.into(),
+            looks,
             handshakes: Handshakes::new(parts.config.limits.handshakes),
             addresses: Addresses::default(),
             admin_token,
@@ -255,6 +258,7 @@ impl Node {
             listen: config.listen.public,
             dialect: Arc::new(Native),
             rendering: engine::Rendering(place),
+            deflated: None,
             grants: self.anonymous(),
             origins: Vec::new(),
             heartbeat_ms: 30_000,
@@ -264,6 +268,13 @@ impl Node {
             connections_per_address: None,
             concurrent_per_address: None,
         }
+    }
+
+    /// The look of the native dialect with this compression, where the node had it at its start.
+    pub(crate) fn deflated(&self, compression: Compression) -> Option<engine::Rendering> {
+        let framing = Framing::Deflated(compression);
+        let place = self.looks.iter().position(|look| look.framing == framing)?;
+        u16::try_from(place).ok().map(engine::Rendering)
     }
 
     /// The client of that id.

@@ -1,9 +1,10 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::{Renderer, Rendering, Stream};
 use protocol::dialects::native;
 use protocol::{Conversation, Dialect, Event, FrameKind, Message, Position};
-use websocket::{Encoder, Frame, Opcode};
+use websocket::{Deflater, Encoder, Frame, Opcode};
 
 /// What a frame's envelope takes besides topic and data; only a hint for the header's room.
 const ENVELOPE_BYTES: usize = 120;
@@ -22,24 +23,53 @@ pub(crate) struct Look {
 pub(crate) enum Framing {
     /// RFC 6455.
     WebSocket,
+    /// RFC 6455, for clients that agreed on permessage-deflate (RFC 7692).
+    Deflated(Compression),
     /// Server-sent events, as the HTML standard has them.
     ServerSentEvents,
+}
+
+/// When and how strongly frames are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Compression {
+    /// Payloads from this size on.
+    pub(crate) bytes_min: usize,
+    /// From 1, fast, to 9, small.
+    pub(crate) level: u8,
 }
 
 /// Makes bytes of events, by the looks of this node; a [`Rendering`] is a place among them.
 pub(crate) struct Looks {
     looks: Arc<[Look]>,
     scratch: Vec<u8>,
+    /// One for each level that is in use: a compressor is large, and made when it is needed.
+    deflaters: BTreeMap<u8, Deflater>,
 }
 
 impl Looks {
     /// Renders by these looks.
     pub(crate) fn new(looks: Arc<[Look]>) -> Self {
-        Self { looks, scratch: Vec::new() }
+        Self { looks, scratch: Vec::new(), deflaters: BTreeMap::new() }
     }
 
     fn look(&self, rendering: Rendering) -> Option<&Look> {
         self.looks.get(usize::from(rendering.0))
+    }
+
+    /// Appends what was spelled into the scratch buffer as one frame, compressed where that pays.
+    fn push_deflated(&mut self, compression: Compression, kind: FrameKind, out: &mut Vec<u8>) {
+        let payload = std::mem::take(&mut self.scratch);
+        if payload.len() < compression.bytes_min {
+            Encoder::server().frame(out, Frame::whole(opcode(kind)), &payload);
+        } else {
+            let deflater = self.deflater(compression.level);
+            deflater.message(Encoder::server(), out, opcode(kind), &payload);
+        }
+        self.scratch = payload;
+    }
+
+    fn deflater(&mut self, level: u8) -> &mut Deflater {
+        self.deflaters.entry(level).or_insert_with(|| Deflater::new(level))
     }
 }
 
@@ -59,6 +89,11 @@ impl Renderer for Looks {
                 let kind = look.dialect.event(stream.name, event, out);
                 open.finish(out, Frame::whole(opcode(kind)));
             }
+            Framing::Deflated(compression) => {
+                self.scratch.clear();
+                let kind = look.dialect.event(stream.name, event, &mut self.scratch);
+                self.push_deflated(compression, kind, out);
+            }
             Framing::ServerSentEvents => {
                 self.scratch.clear();
                 native::push_event_object(stream.name, event, false, &mut self.scratch);
@@ -75,7 +110,7 @@ impl Renderer for Looks {
         out: &mut Vec<u8>,
     ) -> bool {
         let Some(look) = self.looks.get(usize::from(rendering.0)) else { return true };
-        if look.framing == Framing::WebSocket && look.dialect.batch_start().is_some() {
+        if look.framing != Framing::ServerSentEvents && look.dialect.batch_start().is_some() {
             let start = out.len();
             out.push(b',');
             if look.dialect.event(stream.name, event, out) == FrameKind::Text {
@@ -116,6 +151,12 @@ impl Renderer for Looks {
                 match conversation.encode(message, out) {
                     Some(kind) => drop(open.finish(out, Frame::whole(opcode(kind)))),
                     None => open.cancel(out),
+                }
+            }
+            Framing::Deflated(compression) => {
+                self.scratch.clear();
+                if let Some(kind) = conversation.encode(message, &mut self.scratch) {
+                    self.push_deflated(compression, kind, out);
                 }
             }
             Framing::ServerSentEvents => {

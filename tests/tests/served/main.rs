@@ -13,3 +13,4 @@ mod sse;
 mod handshake;
 mod audiences;
 mod library;
+mod compression;

@@ -37,7 +37,7 @@ settings! {
         remember: Option<Timespan>, unset "clients resume by position",
             within Timespan::from_secs(1)..=Timespan::from_hours(168) => Live;
         /// Compression of what is sent.
-        compression: Option<Compression>, unset "no compression" => Live;
+        compression: Option<Compression>, unset "no compression" => Restart;
         /// Bounds of its clients.
         limits: ClientLimits = ClientLimits::default() => Live;
     }
@@ -45,9 +45,9 @@ settings! {
     /// When and how strongly messages are compressed.
     section Compression {
         /// Messages from this size on.
-        above: ByteSize = ByteSize::from_kib(1) => Live;
+        above: ByteSize = ByteSize::from_kib(1) => Restart;
         /// From 1, fast, to 9, small.
-        level: u32 = 6, within 1..=9 => Live;
+        level: u32 = 6, within 1..=9 => Restart;
     }
 
     /// Bounds of a client, a user or an address.

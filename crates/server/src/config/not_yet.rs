@@ -39,7 +39,6 @@ const REFUSALS: &[Refusal] = &[
     Refusal("endpoint.*.tokens", Whole),
     Refusal("endpoint.*.cors", Whole),
     Refusal("endpoint.*.remember", Whole),
-    Refusal("endpoint.*.compression", Whole),
     Refusal("endpoint.*.limits.devices_per_user", Whole),
     Refusal("command.*", Whole),
     Refusal("source.*.kind", Words(&["nats", "redis"])),

@@ -33,7 +33,7 @@ pub(super) fn answer<B>(
         Ok(asked) => asked,
         Err(error) => return whole(response(&error, None)),
     };
-    let arrival = Arrival { address: Some(peer.address), requests: vec![asked] };
+    let arrival = Arrival { address: Some(peer.address), requests: vec![asked], deflates: false };
     let mut answer = Response::new(Either::Right(sse::start(shared, endpoint, arrival, end)));
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

@@ -54,7 +54,9 @@ pub(super) fn answer(
         let message = format!("subprotocols here: {}", endpoint.dialect.subprotocols().join(", "));
         return response(&Error::bad_request(message), None);
     }
-    let accepted = upgrade.accept(protocol, None);
+    // Frames are compressed once for all, with a full window: whoever keeps less gets them plain.
+    let offered = upgrade.deflate().filter(|deflate| deflate.window_bits() == 15);
+    let accepted = upgrade.accept(protocol, offered.filter(|_| endpoint.deflated.is_some()));
     let mut answer = Response::new(Body::empty());
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     for (name, value) in accepted.headers() {
@@ -62,7 +64,8 @@ pub(super) fn answer(
             answer.headers_mut().insert(HeaderName::from_static(name), value);
         }
     }
-    let arrival = Arrival { address: Some(peer.address), requests };
+    let arrival =
+        Arrival { address: Some(peer.address), requests, deflates: accepted.deflate().is_some() };
     let (shared, endpoint) = (shared.clone(), endpoint.clone());
     let upgraded = hyper::upgrade::on(&mut request);
     // Boxed where it is awaited: what only the handshake needs is freed with it.

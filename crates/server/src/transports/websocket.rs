@@ -161,7 +161,7 @@ pub(crate) fn push_close(reason: CloseReason, out: &mut Vec<u8>) {
 /// handshake.
 pub(crate) fn attach(shared: &Shared, pipe: DuplexStream) {
     let endpoint = shared.borrow().node.local_endpoint();
-    let arrival = Arrival { address: None, requests: Vec::new() };
+    let arrival = Arrival { address: None, requests: Vec::new(), deflates: false };
     start(shared, Stream::pipe(pipe), Bytes::new(), &endpoint, arrival);
 }
 
@@ -175,6 +175,7 @@ pub(crate) fn start(
 ) {
     let peer = Rc::new(Peer::new(stream));
     let limits = Limits::message(endpoint.message_bytes_max);
+    let deflates = arrival.deflates;
     let (key, requests) = {
         let mut shell = shared.borrow_mut();
         let (connect, about, requests) = arrival.into_connect(&shell.node, endpoint);
@@ -184,7 +185,7 @@ pub(crate) fn start(
         shared: shared.clone(),
         key,
         peer,
-        decoder: Decoder::new(Role::Server, limits, false),
+        decoder: Decoder::new(Role::Server, limits, deflates),
         bucket: endpoint.messages.map(|rate| Box::new(Bucket::new(rate))),
     };
     connection.begin(leftover, requests);
