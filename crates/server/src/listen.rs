@@ -1,11 +1,14 @@
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use rustix::net::SocketFlags;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
 use crate::node::Node;
@@ -78,7 +81,8 @@ impl Drop for HandshakePlace {
     }
 }
 
-/// Opens a listener.
+/// Opens a listener. What is set on it holds for the connections that it accepts (Linux hands it
+/// on), and need not be set on each of them.
 ///
 /// # Errors
 /// Where the address cannot be had.
@@ -86,6 +90,9 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
+    socket.set_keepalive(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -93,15 +100,14 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Accepts connections and hands them to the workers in turn, for as long as it is polled.
 pub(crate) async fn accept(node: Arc<Node>, listener: TcpListener, side: Side) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
+    let listener = match watch(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a listener cannot be watched"),
     };
     let mut worker = 0;
     let mut said_at: Option<Instant> = None;
     loop {
-        let accepted = listener.accept().await;
-        match accepted.and_then(|(socket, address)| Ok((socket.into_std()?, address))) {
+        match accept_one(&listener).await {
             Ok((socket, address)) => {
                 let slow_timeout = node.config().server.slow_timeout.as_ms();
                 if let Err(error) = set_up(&socket, Duration::from_millis(slow_timeout)) {
@@ -127,14 +133,29 @@ pub(crate) async fn accept(node: Arc<Node>, listener: TcpListener, side: Side) {
     }
 }
 
+/// Lets this runtime tell when a connection is there.
+#[expect(deprecated, reason = "sound for a listener, which owns its descriptor; safe to call")]
+fn watch(listener: TcpListener) -> io::Result<AsyncFd<TcpListener>> {
+    AsyncFd::with_interest(listener, Interest::READABLE)
+}
+
+/// The next connection. Only its worker's runtime watches it: to register it here first would cost
+/// every connection two system calls more.
+async fn accept_one(listener: &AsyncFd<TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    let accept = |listener: &TcpListener| {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let (socket, address) = rustix::net::acceptfrom_with(listener, flags)?;
+        let address = address.and_then(|address| SocketAddr::try_from(address).ok());
+        let address = address.ok_or(io::ErrorKind::ConnectionAborted)?;
+        Ok((TcpStream::from(socket), address))
+    };
+    listener.async_io(Interest::READABLE, accept).await
+}
+
 /// The kernel ends a connection whose peer has taken nothing for `slow_timeout`: it counts a closed
 /// window as silence, even where its probes are answered (tcp(7), TCP_USER_TIMEOUT).
-fn set_up(socket: &std::net::TcpStream, slow_timeout: Duration) -> io::Result<()> {
-    socket.set_nodelay(true)?;
-    let socket = SockRef::from(socket);
-    socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
-    socket.set_tcp_user_timeout(Some(slow_timeout))?;
-    socket.set_keepalive(true)
+fn set_up(socket: &TcpStream, slow_timeout: Duration) -> io::Result<()> {
+    SockRef::from(socket).set_tcp_user_timeout(Some(slow_timeout))
 }
 
 /// Errors that tell of the one connection and not of the listener (accept(2)).
@@ -146,4 +167,22 @@ fn is_of_the_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionRefused
             | io::ErrorKind::Interrupted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_have_what_was_set_on_their_listener() {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let listener = watch(listener).unwrap();
+        let (socket, address) = accept_one(&listener).await.unwrap();
+        assert_eq!(address, client.local_addr().unwrap());
+        let socket = SockRef::from(&socket);
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert!(socket.nonblocking().unwrap());
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT_BYTES);
+    }
 }
