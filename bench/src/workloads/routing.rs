@@ -7,8 +7,9 @@ use crate::load::clients::{Clients, Wave};
 use crate::load::publisher::Publisher;
 use crate::targets::Running;
 
-/// `clients` share `topics`, on which `rate` events a second come in turn; `others` subscriptions
-/// to topics on which nothing comes are there besides.
+/// `clients` share `topics`, on which `rate` events a second come in turn: one of both numbers is a
+/// multiple of the other, so that all events go to the same number of clients. `others`
+/// subscriptions to topics on which nothing comes are there besides.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Routing {
     pub(crate) clients: usize,
@@ -37,7 +38,10 @@ impl Routing {
             &Wave { count, topics: &quiet_topics, places, deflate },
         )?;
         let mut clients = Clients::new(server.target, start)?;
-        let topics = |client: usize| vec![topic(client % self.topics)];
+        let topics = |client: usize| {
+            let first = client % self.topics;
+            (first..self.topics).step_by(self.clients).map(topic).collect()
+        };
         let wave = Wave { count: self.clients, topics: &topics, places, deflate };
         clients.connect(server.setup.clients, &wave)?;
         let publisher = Publisher::new(server.publisher()?, start, 128)?;
@@ -60,10 +64,8 @@ impl Routing {
         time: Duration,
     ) -> Result<Publisher> {
         let every = Duration::from_secs(1) / self.rate;
-        // Whole rounds, so that every client gets the same number.
-        let rounds = (time.as_secs_f64() * f64::from(self.rate)) as u32 / self.topics as u32;
-        let count = rounds.max(1) * self.topics as u32;
-        let each = (self.clients / self.topics) as u64;
+        let count = (time.as_secs_f64() * f64::from(self.rate)) as u32;
+        let each = (self.clients / self.topics).max(1) as u64;
         let expected = clients.counts.received + u64::from(count) * each;
         let topics: Vec<String> = (0..self.topics).map(topic).collect();
         let begin = Instant::now() + Duration::from_millis(20);
