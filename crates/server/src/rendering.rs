@@ -8,6 +8,9 @@ use websocket::{Deflater, Encoder, Frame, Opcode};
 
 /// What a frame's envelope takes besides topic and data; only a hint for the header's room.
 const ENVELOPE_BYTES: usize = 120;
+/// When an `EventSource` asks again for what was refused, in ms: its own 3 s or so would be a
+/// nuisance where nothing changes.
+const REFUSED_RETRY_MS: u64 = 30_000;
 
 /// How an event of some endpoint looks: its dialect, in the frames of a transport.
 #[derive(Clone)]
@@ -207,7 +210,13 @@ fn push_message(message: &Message, encoded: &[u8], out: &mut Vec<u8>) {
             }
             ("closing", Vec::new())
         }
-        Message::Error(_) | Message::Reply { result: Err(_), .. } => ("error", Vec::new()),
+        Message::Error(_) => ("error", Vec::new()),
+        Message::Reply { result: Err(error), .. } => {
+            // The stream ends: an EventSource asks for the same again.
+            let ms = error.retry_after_ms.unwrap_or(REFUSED_RETRY_MS);
+            out.extend_from_slice(format!("retry: {ms}\n").as_bytes());
+            ("error", Vec::new())
+        }
         Message::Reply { result: Ok(answer), .. } => ("ok", crate::transports::sse::told(answer)),
         Message::Welcome(_) => return,
     };

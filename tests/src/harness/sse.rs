@@ -118,6 +118,11 @@ impl EventSource {
         }
     }
 
+    /// The underlying stream.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// Whether the server has ended the stream.
     pub fn has_ended(&self) -> bool {
         self.has_ended

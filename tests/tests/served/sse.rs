@@ -1,12 +1,13 @@
 //! Server-sent events.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tidings_tests::harness::account::{number, text};
 use tidings_tests::harness::sse::Sent;
 use tidings_tests::harness::{EventSource, Pour, SOON, TestServer, eventually, http};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpSocket;
 
 const STREAMS: &str = r#"
@@ -105,6 +106,27 @@ async fn the_last_id_resumes_several_streams_without_loss_or_repeats() {
 }
 
 #[tokio::test]
+async fn who_resumes_far_behind_what_is_not_for_it_catches_up_at_once() {
+    let server = TestServer::start(
+        "[limits]\ntail_bytes = \"64KiB\"\n[[stream]]\nname = \"a\"\ntopics = [\"a.>\"]\n",
+    );
+    let source = server.events("topics=a.x", None).await;
+    let id = source.last_id.clone();
+    drop(source);
+    let pad = "x".repeat(10_000);
+    let publisher = server.library().publisher();
+    for _ in 0..2_000 {
+        publisher.publish("a.other", &pad).unwrap();
+    }
+    publisher.publish("a.x", &1).unwrap().appended().await.unwrap();
+    let started = Instant::now();
+    let mut source = server.events("topics=a.x", Some(&id)).await;
+    assert_eq!(source.next_named("").await.json()["seq"], 2_001);
+    // Nothing else happens that would have woken it, before the first heartbeat after 30 s.
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
 async fn a_gap_is_an_event_of_its_own() {
     let server = TestServer::start(STREAMS);
     let source = server.events("topics=small.>", None).await;
@@ -194,6 +216,31 @@ async fn what_cannot_be_subscribed_is_refused_with_a_status() {
 }
 
 #[tokio::test]
+async fn a_stream_whose_request_is_refused_too_late_for_a_status_says_so_and_ends() {
+    let server = TestServer::start(&format!("{STREAMS}\n[limits]\nsubscriptions = 2\n"));
+    let epoch = text(&server.get("/v1/streams/a").await, "epoch");
+    let ahead = format!("a:{epoch}:99");
+    for (query, last_id, code) in [
+        ("topics=a.>", Some(ahead.as_str()), "bad_request"),
+        (&format!("topics=a.>&after={ahead}"), None, "bad_request"),
+        ("topics=a.x,a.y,a.z", None, "too_many_subscriptions"),
+    ] {
+        let mut source = EventSource::open(server.public, query, last_id).await;
+        let error = source.next().await;
+        assert_eq!(
+            (error.name.as_str(), &error.json()["code"]),
+            ("error", &json!(code)),
+            "{query}"
+        );
+        // A browser comes back by itself, and nothing is different at once.
+        assert!(error.retry.is_some_and(|ms| ms >= 10_000), "{error:?}");
+        assert_eq!(source.next_within(SOON).await, None);
+        assert!(source.has_ended(), "{query}");
+    }
+    server.has_connections(0).await;
+}
+
+#[tokio::test]
 async fn a_slow_reader_gets_everything_and_costs_little() {
     let server = TestServer::start(STREAMS);
     let socket = TcpSocket::new_v4().unwrap();
@@ -247,4 +294,21 @@ async fn who_leaves_is_forgotten_and_who_is_closed_is_told() {
     assert_eq!(source.next_within(SOON).await, None);
     assert!(source.has_ended());
     server.has_connections(0).await;
+}
+
+#[tokio::test]
+async fn the_connection_of_a_stream_that_is_over_ends_with_it() {
+    let server = TestServer::start(STREAMS);
+    let mut source = server.events("topics=a.>", None).await;
+    let list = server.get("/v1/connections").await;
+    let id = text(&list["connections"][0], "id");
+    let closed_at = Instant::now();
+    server.request("DELETE", &format!("/v1/connections/{id}")).await.ok();
+    source.next_named("closing").await;
+    assert_eq!(source.next_within(SOON).await, None);
+    // So that what ends it after a deadline cannot meet the next request on it.
+    let mut stream = source.into_stream();
+    let end = tokio::time::timeout(SOON, stream.read(&mut [0; 16])).await;
+    assert_eq!(end.unwrap().unwrap(), 0);
+    assert!(closed_at.elapsed() < Duration::from_secs(4), "{:?}", closed_at.elapsed());
 }

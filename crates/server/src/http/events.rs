@@ -36,6 +36,8 @@ pub(super) fn answer<B>(
     let arrival = Arrival { address: Some(peer.address), requests: vec![asked], deflates: false };
     let mut answer = Response::new(Either::Right(sse::start(shared, endpoint, arrival, end)));
     let headers = answer.headers_mut();
+    // A session that is closed has its connection ended, which must not carry another by then.
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // Proxies that gather an answer before they pass it on would hold events back.

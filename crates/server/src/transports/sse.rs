@@ -64,7 +64,7 @@ pub(crate) fn start(
         shell.engine.handle_command(now, key, request);
     }
     shell.flush();
-    Events { shared: shared.clone(), key, peer }
+    Events { shared: shared.clone(), key, peer, is_subscribed: false }
 }
 
 /// The body of an answer with server-sent events.
@@ -72,6 +72,19 @@ pub(crate) struct Events {
     shared: Shared,
     key: ClientKey,
     peer: Rc<Peer>,
+    is_subscribed: bool,
+}
+
+impl Events {
+    /// Whether its request was answered and began no subscription: nothing would ever come.
+    fn is_refused(&mut self, shell: &Shell) -> bool {
+        if !self.is_subscribed && shell.engine.is_accepting(self.key) {
+            let view = shell.engine.view(self.key);
+            self.is_subscribed = view.is_some_and(|view| !view.topics.is_empty());
+            return !self.is_subscribed;
+        }
+        false
+    }
 }
 
 impl Body for Events {
@@ -79,17 +92,23 @@ impl Body for Events {
     type Error = Infallible;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let mut shell = self.shared.borrow_mut();
+        let shared = self.shared.clone();
+        let mut shell = shared.borrow_mut();
         let mut slices = [IoSlice::new(&[]); 64];
         let count = shell.engine.gather(self.key, &mut slices);
         let bytes: Vec<u8> =
             slices.iter().take(count).flat_map(|slice| slice.iter()).copied().collect();
         if bytes.is_empty() {
+            if self.peer.is_closing.get() || self.is_refused(&shell) {
+                return Poll::Ready(None);
+            }
             *self.peer.waker.borrow_mut() = Some(cx.waker().clone());
-            return if self.peer.is_closing.get() { Poll::Ready(None) } else { Poll::Pending };
+            // Looking for events may have asked the broker for a page, or want to be gone on with.
+            shell.flush();
+            return Poll::Pending;
         }
         shell.engine.sent(self.key, bytes.len());
         shell.flush();
