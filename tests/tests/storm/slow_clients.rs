@@ -1,8 +1,11 @@
-//! A client that stops reading among a hundred that don't.
+//! A client that stops reading among a hundred that don't, or within the server's process.
+
+use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tidings::{Item, Subscribe};
 use tidings_tests::harness::account::number;
-use tidings_tests::harness::{Account, Socket, TestServer};
+use tidings_tests::harness::{Account, Socket, TestServer, eventually};
 
 use crate::alone;
 
@@ -113,4 +116,39 @@ async fn an_alert_overtakes_what_waits_for_a_slow_client() {
     assert!(before < 200, "{before} frames of video came before the alert");
     account.read(&mut slow, |account| account.at("video") == 1_000).await;
     assert_eq!(account.received("video").len(), 1_000);
+}
+
+/// Processor time that this process has used so far.
+fn processor_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    // Behind the name, which may hold anything, in hundredths of a second (proc(5)).
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+#[tokio::test]
+async fn a_client_within_the_process_that_stalls_costs_no_processor_time() {
+    let _alone = alone().await;
+    let server = TestServer::start("[[stream]]\nname = \"default\"\nretain = { count = 100_000 }");
+    let client = server.library().client();
+    let mut stalled = client.subscribe(Subscribe::to(&["t"]).unwrap()).await.unwrap();
+    let pad = "x".repeat(5_000);
+    for _ in 0..3_000 {
+        server.library().publisher().publish("t", &pad).unwrap();
+    }
+    eventually("it is behind", || async { server.metric("lag_events").await > 1_000 }).await;
+    eventually("the server rests", || async {
+        let before = processor_time();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        processor_time() - before < Duration::from_millis(100)
+    })
+    .await;
+    // It is woken when there is room again, and not by the next heartbeat.
+    let started = Instant::now();
+    for seq in 1..=3_000 {
+        let Item::Event(event) = stalled.next().await.unwrap() else { panic!("no event {seq}") };
+        assert_eq!(event.seq, seq);
+    }
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }

@@ -20,7 +20,7 @@ impl Stream {
         Self::Pipe(RefCell::new(pipe), RefCell::new(None))
     }
 
-    /// Writes as much as it takes at once.
+    /// Writes as much as it takes at once; a pipe that takes less has registered who is woken.
     ///
     /// # Errors
     /// `WouldBlock` where it takes nothing; then [`Stream::poll_room`] tells when it does.
@@ -36,12 +36,17 @@ impl Stream {
                 let mut cx = Context::from_waker(&waker);
                 let mut written = 0;
                 for slice in slices {
-                    match Pin::new(&mut *pipe.borrow_mut()).poll_write(&mut cx, slice) {
-                        Poll::Ready(Ok(count)) if count == slice.len() => written += count,
-                        Poll::Ready(Ok(count)) => return Ok(written + count),
-                        Poll::Ready(Err(error)) => return Err(error),
-                        Poll::Pending if written > 0 => return Ok(written),
-                        Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
+                    let mut rest: &[u8] = slice;
+                    while !rest.is_empty() {
+                        match Pin::new(&mut *pipe.borrow_mut()).poll_write(&mut cx, rest) {
+                            Poll::Ready(Ok(count)) => {
+                                written += count;
+                                rest = rest.get(count..).unwrap_or_default();
+                            }
+                            Poll::Ready(Err(error)) => return Err(error),
+                            Poll::Pending if written > 0 => return Ok(written),
+                            Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
+                        }
                     }
                 }
                 Ok(written)
@@ -54,7 +59,10 @@ impl Stream {
         match self {
             Self::Tcp(socket) => socket.poll_write_ready(cx),
             // The next write says whether there is room, and registers who is woken.
-            Self::Pipe(..) => Poll::Ready(Ok(())),
+            Self::Pipe(_, waker) => {
+                *waker.borrow_mut() = Some(cx.waker().clone());
+                Poll::Ready(Ok(()))
+            }
         }
     }
 

@@ -31,6 +31,8 @@ pub(crate) struct Peer {
     waker: RefCell<Option<Waker>>,
     /// Since when the stream takes nothing, in ms of the worker's clock.
     blocked_since_ms: Cell<Option<u64>>,
+    /// Something was written since the stream last said that it takes more.
+    has_written: Cell<bool>,
     has_failed: Cell<bool>,
     is_closing: Cell<bool>,
     /// Something came since the last heartbeat.
@@ -59,6 +61,7 @@ impl Peer {
             stream,
             waker: RefCell::new(None),
             blocked_since_ms: Cell::new(None),
+            has_written: Cell::new(false),
             has_failed: Cell::new(false),
             is_closing: Cell::new(false),
             is_heard: Cell::new(true),
@@ -92,7 +95,11 @@ impl Peer {
     }
 
     pub(crate) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.stream.try_write(slices)
+        let written = self.stream.try_write(slices)?;
+        if written > 0 {
+            self.has_written.set(true);
+        }
+        Ok(written)
     }
 
     /// The stream takes nothing: its task waits until it does.
@@ -313,20 +320,24 @@ impl Connection {
                     let since_ms = self.peer.blocked_since_ms.take();
                     let mut shell = self.shared.borrow_mut();
                     let now = shell.now();
-                    let before = shell.engine.pending_bytes(self.key);
+                    self.peer.has_written.set(false);
                     shell.engine.handle_writable(now, self.key);
+                    // This task is awake: where nothing goes out after all, to wake it again
+                    // would let it spin.
+                    let waker = self.peer.waker.take();
                     shell.flush();
-                    if self.peer.blocked_since_ms.get().is_some()
-                        && shell.engine.pending_bytes(self.key) >= before
-                    {
-                        // Nothing went out after all; a pipe has registered who is woken.
+                    *self.peer.waker.borrow_mut() = waker;
+                    let is_blocked = self.peer.blocked_since_ms.get().is_some();
+                    if is_blocked && !self.peer.has_written.get() {
+                        // Nothing went out after all.
                         self.peer.blocked_since_ms.set(since_ms);
-                        if matches!(self.peer.stream, Stream::Pipe(..)) {
-                            return Poll::Pending;
-                        }
                     } else {
                         // Who makes room lives, even where the answer to a ping is far behind.
                         self.peer.is_heard.set(true);
+                    }
+                    if is_blocked && matches!(self.peer.stream, Stream::Pipe(..)) {
+                        // Its write has registered who is woken.
+                        return Poll::Pending;
                     }
                 }
             }
