@@ -1,6 +1,7 @@
 //! The HTTP API of both listeners.
 
 use serde_json::{Value, json};
+use tidings::{Item, Subscribe};
 use tidings_tests::harness::account::{number, text};
 use tidings_tests::harness::{Account, TestServer, http};
 
@@ -34,6 +35,27 @@ async fn data_pass_through_byte_for_byte() {
     assert!(socket.last_text().contains(&format!("\"data\":{data}}}")), "{}", socket.last_text());
     let events = http::get(server.admin, "/v1/streams/news/events").await.text();
     assert!(events.contains(data), "{events}");
+}
+
+#[tokio::test]
+async fn null_is_data_like_any_other() {
+    let server = TestServer::start(STREAMS);
+    let mut socket = server.subscriber(&["news.>"]).await;
+    let client = server.library().client();
+    let mut within = client.subscribe(Subscribe::to(&["news.>"]).unwrap()).await.unwrap();
+    let event = json!({ "topic": "news.a", "data": null });
+    server.post("/v1/publish", &event).await.ok();
+    let answers = server.post("/v1/publish", &json!([event])).await.ok();
+    assert_eq!(answers[0]["seq"], 2, "{answers}");
+    socket.ask_seeing("publish", event, |_| {}).await;
+    for seq in 1..=3 {
+        let Item::Event(event) = within.next().await.unwrap() else { panic!("no event {seq}") };
+        assert_eq!((event.seq, event.json::<Value>().unwrap()), (seq, Value::Null));
+    }
+    let events = server.get("/v1/streams/news/events").await["events"].clone();
+    for event in events.as_array().unwrap() {
+        assert_eq!(event.get("data"), Some(&Value::Null), "{event}");
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use protocol::{
     Epoch, FrameKind, Gap, GapReason, Payload, Position, Seq, StreamName, SubscriptionId, Topic,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Refusal};
@@ -202,7 +202,7 @@ pub(super) struct WireEvent<'a> {
     stream: String,
     seq: Seq,
     time: u64,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
     #[serde(borrow)]
     headers: Option<&'a RawValue>,
@@ -211,6 +211,11 @@ pub(super) struct WireEvent<'a> {
     /// In lists: data are `{"content_type","base64"}`.
     #[serde(default)]
     binary: bool,
+}
+
+/// Reads data that are there: an `Option` by itself takes `null` for nothing.
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<&'a RawValue>, D::Error> {
+    Deserialize::deserialize(from).map(Some)
 }
 
 impl WireEvent<'_> {

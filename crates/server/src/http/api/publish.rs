@@ -8,6 +8,7 @@ use protocol::dialects::native::{push_appended, push_error_object};
 use protocol::{
     Appended, Audience, ClientId, Draft, Error, ErrorCode, Payload, Topic, json::check_depth,
 };
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
@@ -18,11 +19,11 @@ use crate::node::Node;
 const ID_BYTES_MAX: usize = 255;
 
 /// One event of `POST /v1/publish`.
-#[derive(serde::Deserialize)]
+#[derive(Deserialize)]
 struct Body<'a> {
     #[serde(borrow)]
     topic: std::borrow::Cow<'a, str>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
     user: Option<String>,
     group: Option<String>,
@@ -30,6 +31,13 @@ struct Body<'a> {
     id: Option<String>,
     #[serde(borrow)]
     headers: Option<&'a RawValue>,
+}
+
+/// Reads data that are there: an `Option` by itself takes `null` for nothing.
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(
+    from: D,
+) -> std::result::Result<Option<&'a RawValue>, D::Error> {
+    Deserialize::deserialize(from).map(Some)
 }
 
 /// `POST /v1/publish`: one event, or an array of them.
