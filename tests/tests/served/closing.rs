@@ -37,6 +37,36 @@ async fn a_client_that_answers_nothing_is_closed() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_never_finished_is_not_waited_for() {
+    let server = TestServer::start(QUICK);
+    let mut socket = server.connect().await;
+    let part = frame::masked_with(frame::TEXT, &[b'x'; 100_000]);
+    socket.send_raw(&part).await;
+    // That it answers pings, and asks some itself, does not help.
+    socket.send_raw(&frame::masked(frame::PING, b"and you?")).await;
+    let closing = socket.json_with_any("closing").await;
+    assert_eq!(closing["closing"]["code"], 1008);
+    assert_eq!(socket.close_code().await, 1008);
+    server.has_connections(0).await;
+}
+
+#[tokio::test]
+async fn messages_that_each_take_until_the_next_heartbeat_are_taken() {
+    let server = TestServer::start(QUICK);
+    let mut socket = server.connect().await;
+    socket.pongs = false;
+    for id in 1..=8 {
+        let message =
+            frame::masked(frame::TEXT, &format!(r#"{{"id":{id},"ping":{{}}}}"#).into_bytes());
+        let (begin, rest) = message.split_at(10);
+        socket.send_raw(begin).await;
+        assert!(matches!(socket.next().await, Incoming::Ping(_)));
+        socket.send_raw(rest).await;
+        assert_eq!(socket.json().await["id"], id);
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_only_answers_pings_stays_and_is_told_marks() {
     let server = TestServer::start(QUICK);
     let mut socket = server.connect().await;

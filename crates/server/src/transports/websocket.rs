@@ -21,6 +21,8 @@ use crate::worker::{Peer as AnyPeer, Shared, Shell};
 pub(crate) const LAST_WRITE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long a client may take to close its side after we closed ours.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
+/// Whole heartbeats that one message may take to arrive.
+const UNFINISHED_HEARTBEATS_MAX: u8 = 2;
 /// Reads of one client before others have their turn.
 const READS_MAX: usize = 8;
 
@@ -37,6 +39,8 @@ pub(crate) struct Peer {
     is_closing: Cell<bool>,
     /// Something came since the last heartbeat.
     is_heard: Cell<bool>,
+    /// Heartbeats for which one message has been unfinished, where one is.
+    unfinished: Cell<Option<u8>>,
     /// When a ping went out that nothing has answered, in ms of the worker's clock.
     pinged_at_ms: Cell<Option<u64>>,
     /// How long the answer to the last ping took; `u32::MAX` before the first.
@@ -53,6 +57,8 @@ pub(crate) enum Heartbeat {
     Slow,
     /// It was asked and answered nothing.
     Dead,
+    /// It began a message long ago, and what it sent of that is held since.
+    Unfinished,
 }
 
 impl Peer {
@@ -65,6 +71,7 @@ impl Peer {
             has_failed: Cell::new(false),
             is_closing: Cell::new(false),
             is_heard: Cell::new(true),
+            unfinished: Cell::new(None),
             pinged_at_ms: Cell::new(None),
             latency_ms: Cell::new(u32::MAX),
             bytes_in: Cell::new(0),
@@ -85,6 +92,11 @@ impl Peer {
     /// Whether it takes nothing at the moment.
     pub(crate) fn is_slow(&self) -> bool {
         self.blocked_since_ms.get().is_some()
+    }
+
+    /// Notes whether a message has begun and not ended.
+    fn note_unfinished(&self, is_unfinished: bool) {
+        self.unfinished.set(is_unfinished.then(|| self.unfinished.get().unwrap_or(0)));
     }
 
     fn answered(&self, now_ms: u64) {
@@ -135,7 +147,8 @@ impl Peer {
         }
     }
 
-    pub(crate) fn heartbeat(&self, now_ms: u64, slow_timeout_ms: u64) -> Heartbeat {
+    /// Looks after the client; `is_read` says whether what it sends is read at the moment.
+    pub(crate) fn heartbeat(&self, now_ms: u64, slow_timeout_ms: u64, is_read: bool) -> Heartbeat {
         if let Some(since_ms) = self.blocked_since_ms.get() {
             // The kernel ends connections whose peer does not even answer its probes.
             if now_ms.saturating_sub(since_ms) >= slow_timeout_ms {
@@ -147,6 +160,13 @@ impl Peer {
         // After a pause of the whole process its answer may not have been read yet.
         if is_silent && !self.stream.has_unread() {
             return Heartbeat::Dead;
+        }
+        // Who is not read cannot finish.
+        if let Some(heartbeats) = self.unfinished.get().filter(|_| is_read) {
+            if heartbeats >= UNFINISHED_HEARTBEATS_MAX {
+                return Heartbeat::Unfinished;
+            }
+            self.unfinished.set(Some(heartbeats + 1));
         }
         self.pinged_at_ms.set(Some(now_ms));
         Heartbeat::Ping
@@ -381,12 +401,17 @@ impl Connection {
         loop {
             match self.decoder.decode(&mut input, &mut inflater) {
                 Ok(Some(message)) => {
+                    // A ping between its fragments leaves a message unfinished.
+                    self.peer.note_unfinished(self.decoder.is_unfinished());
                     handle(&mut shell, self.key, &mut self.bucket, &self.peer, message);
                     if self.peer.is_closing.get() {
                         break;
                     }
                 }
-                Ok(None) => break,
+                Ok(None) => {
+                    self.peer.note_unfinished(self.decoder.is_unfinished());
+                    break;
+                }
                 Err(error) => {
                     refuse(&mut shell, self.key, &self.peer, error);
                     break;

@@ -278,11 +278,15 @@ impl Shell {
             Peer::WebSocket(peer) => {
                 let now = self.now();
                 let slow_timeout_ms = self.node.config().server.slow_timeout.as_ms();
-                match peer.heartbeat(now.ms, slow_timeout_ms) {
+                let is_read = self.engine.is_accepting(key);
+                match peer.heartbeat(now.ms, slow_timeout_ms, is_read) {
                     ws::Heartbeat::Ping => self.engine.append(key, ws::push_ping),
                     ws::Heartbeat::Slow => {}
                     ws::Heartbeat::Dead => {
                         self.engine.close(now, key, CloseReason::HeartbeatMissed, None);
+                    }
+                    ws::Heartbeat::Unfinished => {
+                        self.engine.close(now, key, CloseReason::Policy, None);
                     }
                 }
             }
