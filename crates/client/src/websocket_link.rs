@@ -147,9 +147,10 @@ pub struct WebSocket<S = TcpStream> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// Over a stream whose other end speaks WebSocket frames without a handshake before, such as
-    /// a pipe within a process.
-    pub fn over(stream: S) -> Self {
-        Self::new(stream, Decoder::new(Role::Client, Limits::default(), false), &[])
+    /// a pipe within a process; takes the limit from `options`.
+    pub fn over(stream: S, options: &Options) -> Self {
+        let limits = Limits::message(options.message_bytes_max);
+        Self::new(stream, Decoder::new(Role::Client, limits, false), &[])
     }
 
     fn new(stream: S, decoder: Decoder, early: &[u8]) -> Self {

@@ -50,8 +50,9 @@ impl Server {
 
     /// A client within the process, who may do everything. Must be called within a tokio runtime.
     pub fn client(&self) -> Client {
-        let connector = LocalConnector::new(Arc::clone(self.running.node()));
-        Client::over(connector, Options::default())
+        let options = Options::default();
+        let connector = LocalConnector::new(Arc::clone(self.running.node()), options.clone());
+        Client::over(connector, options)
     }
 
     /// Where it listens.

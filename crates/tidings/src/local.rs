@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use client::{Connector, Error, WebSocket};
+use client::{Connector, Error, Options, WebSocket};
 use server::Node;
 
 /// Bytes that may be under way in each direction.
@@ -10,11 +10,12 @@ const PIPE_BYTES: usize = 256 << 10;
 /// the same as for a client from outside, so order, history and resuming are too.
 pub(crate) struct LocalConnector {
     node: Arc<Node>,
+    options: Options,
 }
 
 impl LocalConnector {
-    pub(crate) fn new(node: Arc<Node>) -> Self {
-        Self { node }
+    pub(crate) fn new(node: Arc<Node>, options: Options) -> Self {
+        Self { node, options }
     }
 }
 
@@ -27,6 +28,6 @@ impl Connector for LocalConnector {
             return Err(Error::Unreachable("the server is draining".into()));
         }
         self.node.attach(far);
-        Ok(WebSocket::over(near))
+        Ok(WebSocket::over(near, &self.options))
     }
 }

@@ -90,6 +90,22 @@ async fn a_subscriber_within_the_process_gets_what_a_socket_gets() {
 }
 
 #[tokio::test]
+async fn a_subscriber_within_the_process_gets_the_largest_events() {
+    for event_bytes in [1 << 20, 8 << 20] {
+        let server = TestServer::start(&format!("[limits]\nevent_bytes = \"{event_bytes}B\""));
+        let client = server.library().client();
+        let mut within = client.subscribe(Subscribe::to(&["t"]).unwrap()).await.unwrap();
+        // With the quotes as many bytes as an event's data may have, before its envelope.
+        let data = "x".repeat(event_bytes - 2);
+        server.library().publisher().publish("t", &data).unwrap().appended().await.unwrap();
+        match within.next().await.unwrap() {
+            Item::Event(event) => assert_eq!(event.json::<String>().unwrap().len(), data.len()),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_published_is_an_error_at_once() {
     let server = TestServer::start("[limits]\nevent_bytes = \"1KiB\"");
     let publisher = server.library().publisher();
