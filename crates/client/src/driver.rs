@@ -54,6 +54,8 @@ impl Inputs {
             command = self.commands.recv(), if takes_commands => {
                 command.map_or(Input::Abandoned, Input::Command)
             }
+            // Commands are not taken, and nobody is left who could give anything up.
+            else => Input::Abandoned,
         }
     }
 

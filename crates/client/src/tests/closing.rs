@@ -225,6 +225,19 @@ async fn closing_does_not_wait_for_a_connection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_last_handle_ends_the_connection_while_no_more_may_be_asked() {
+    let (client, _server, mut peer) =
+        connected(Options { in_flight_max: 1, ..Options::default() }).await;
+    let mut status = client.status();
+    let pinging = tokio::spawn(async move { client.ping().await });
+    peer.heard().await;
+    // The last handle goes with the task, and its request stays without an answer.
+    pinging.abort();
+    let ended = status.wait_for(|status| matches!(status, Status::Closed(_))).await;
+    assert_eq!(*ended.unwrap(), Status::Closed(Error::Stopped));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_last_handle_ends_the_connection() {
     let (client, mut server, mut peer) = connected(Options::default()).await;
     let news = peer.subscribe_news(&client, 0).await;
