@@ -29,7 +29,12 @@ impl Addresses {
             buckets.retain(|_, bucket| !bucket.is_full(now_ms));
         }
         let key = (network_of(address), endpoint.into());
-        buckets.entry(key).or_insert_with(|| Bucket::new(rate)).take(now_ms)
+        let bucket = buckets.entry(key).or_insert_with(|| Bucket::new(rate));
+        // The rate may have been changed since.
+        if bucket.rate() != rate {
+            *bucket = Bucket::new(rate);
+        }
+        bucket.take(now_ms)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who may use the API, what it says of itself, and reloading.
 
 use serde_json::{Value, json};
+use tidings_tests::harness::socket::request;
 use tidings_tests::harness::{TestServer, http};
 
 /// Every route of the admin side.
@@ -42,6 +43,8 @@ async fn every_admin_path_is_unknown_on_the_public_listener() {
         assert_eq!(reply.error(404), "not_found", "{method} {route}");
     }
     assert_eq!(http::get(server.admin, "/readyz").await.status, 200);
+    assert_eq!(http::get(server.public, "/readyz").await.error(404), "not_found");
+    assert_eq!(http::get(server.public, "/healthz").await.status, 200);
 }
 
 #[tokio::test]
@@ -180,4 +183,27 @@ async fn a_reload_takes_hold_for_who_connects_and_drops_nobody() {
     assert_eq!(new.ask_refused("subscribe", topics).await["code"], "too_many_subscriptions");
     server.publish("t", json!(1)).await;
     assert_eq!(socket.json().await["event"]["data"], 1);
+}
+
+#[tokio::test]
+async fn a_reload_changes_how_often_addresses_that_are_known_may_connect() {
+    let rates = ["1/h", "2/h"];
+    let endpoint = |rate: &str| {
+        let limits = format!("limits = {{ connections_per_address = \"{rate}\" }}");
+        format!("[[endpoint]]\npath = \"/v1/ws\"\n{limits}\n")
+    };
+    let server = TestServer::spawn(&endpoint(rates[0])).await;
+    let file = server.config_file();
+    let mut text = std::fs::read_to_string(&file).unwrap();
+    let mut inside = Vec::new();
+    for (place, rate) in rates.iter().enumerate() {
+        text = text.replace(&endpoint(rates[0]), &endpoint(rate));
+        std::fs::write(&file, &text).unwrap();
+        server.post("/v1/reload", &Value::Null).await.ok();
+        for _ in 0..=place {
+            inside.push(server.connect().await);
+        }
+        let reply = http::exchange(server.public, request("/v1/ws", "").as_bytes()).await;
+        assert_eq!(reply.error(429), "too_many_connections", "{rate}");
+    }
 }

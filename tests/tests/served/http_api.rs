@@ -288,7 +288,7 @@ async fn while_stopped_nothing_is_published_or_let_in_and_all_goes_on_afterwards
     server.publish("news.a", json!(1)).await;
     account.read(&mut socket, |account| account.at("news") == 1).await;
     server.post("/v1/stop", &Value::Null).await.ok();
-    assert_eq!(http::get(server.public, "/readyz").await.status, 503);
+    assert_eq!(http::get(server.admin, "/readyz").await.status, 503);
     assert_eq!(http::get(server.public, "/healthz").await.status, 200);
     let refused = server.post("/v1/publish", &json!({ "topic": "news.a", "data": 2 })).await;
     assert_eq!(refused.error(503), "draining");
@@ -298,7 +298,7 @@ async fn while_stopped_nothing_is_published_or_let_in_and_all_goes_on_afterwards
     server.post("/v1/start", &Value::Null).await.ok();
     server.publish("news.a", json!(3)).await;
     account.read(&mut socket, |account| account.at("news") == 2).await;
-    assert_eq!(http::get(server.public, "/readyz").await.status, 200);
+    assert_eq!(http::get(server.admin, "/readyz").await.status, 200);
 }
 
 #[tokio::test]

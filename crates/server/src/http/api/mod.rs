@@ -43,8 +43,7 @@ pub(crate) fn public_routes(node: &Arc<Node>) -> Router {
     let routes = Router::new()
         .route("/", get(page::public))
         .route("/v1/events", get(events::of_topics))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready));
+        .route("/healthz", get(health::alive));
     finish(routes, node)
 }
 
