@@ -6,7 +6,7 @@ use protocol::{ClientId, Dialect, Request, Welcome};
 
 use crate::config::{Config, Endpoint as Configured, Rate, WebOrigin};
 use crate::node::Node;
-use crate::registry::{Connected, Way};
+use crate::registry::{Connected, Reservation, Way};
 use crate::rendering::Compression;
 use crate::transports::Transport;
 
@@ -87,6 +87,8 @@ pub(crate) struct Arrival {
     pub(crate) requests: Vec<Request>,
     /// It agreed on compression.
     pub(crate) deflates: bool,
+    /// The place that is kept for it; none within the process.
+    pub(crate) reservation: Option<Reservation>,
 }
 
 impl Arrival {

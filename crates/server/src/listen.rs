@@ -34,21 +34,21 @@ pub(crate) enum Side {
     Admin,
 }
 
-/// Bounds the connections that have not finished their handshake. When there are too many, the
-/// oldest one goes: who is honest has finished long before.
+/// Bounds the connections that have not finished their handshake, or do not take an answer. When
+/// there are too many, the oldest one goes: who is honest has finished long before.
 pub(crate) struct Handshakes {
     count_max: usize,
     state: Mutex<Unfinished>,
 }
 
-/// Handshakes that have not finished, by the order of their beginning.
+/// What has not finished, by the order of its beginning.
 #[derive(Default)]
 struct Unfinished {
     last: u64,
     evictions: BTreeMap<u64, Arc<Notify>>,
 }
 
-/// A connection's place among those that have not finished their handshake; dropped when it has.
+/// A connection's place among those that have not finished; dropped when it has.
 pub(crate) struct HandshakePlace {
     node: Arc<Node>,
     number: u64,
@@ -59,19 +59,18 @@ impl Handshakes {
         Self { count_max: count_max as usize, state: Mutex::default() }
     }
 
-    /// Takes a place, and tells when it has to be given up.
-    pub(crate) fn begin(node: &Arc<Node>) -> (HandshakePlace, Arc<Notify>) {
-        let eviction = Arc::new(Notify::new());
+    /// Takes a place; `eviction` is told when it has to be given up.
+    pub(crate) fn begin(node: &Arc<Node>, eviction: Arc<Notify>) -> HandshakePlace {
         let mut state = node.handshakes.state.lock();
         state.last += 1;
         let number = state.last;
-        state.evictions.insert(number, eviction.clone());
+        state.evictions.insert(number, eviction);
         if state.evictions.len() > node.handshakes.count_max
             && let Some((_, oldest)) = state.evictions.pop_first()
         {
             oldest.notify_one();
         }
-        (HandshakePlace { node: node.clone(), number }, eviction)
+        HandshakePlace { node: node.clone(), number }
     }
 }
 

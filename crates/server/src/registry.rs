@@ -13,13 +13,33 @@ use crate::transports::Transport;
 /// Who is connected to this node. Locked only when a client comes, goes or is controlled.
 #[derive(Default)]
 pub struct Registry {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
 struct State {
     clients: HashMap<ClientId, Connected>,
+    /// Places that are kept for clients who are about to come.
+    reserved: usize,
+    /// Clients and kept places, by their networks.
     by_address: HashMap<IpAddr, u32>,
+}
+
+/// A place that is kept for a client from its request until its session begins: who come at the
+/// same moment must not each find the last place free. Given back where no session begins.
+pub(crate) struct Reservation {
+    state: Arc<Mutex<State>>,
+    /// None once it is given back.
+    network: Option<IpAddr>,
+}
+
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// The server has as many clients as it may.
+    Server,
+    /// The address has.
+    Address,
 }
 
 /// A connected client.
@@ -53,23 +73,71 @@ pub struct Way {
 }
 
 impl State {
-    fn uncount(&mut self, gone: &Connected) {
-        let Some(address) = gone.address else { return };
-        if let Entry::Occupied(mut count) = self.by_address.entry(network_of(address.ip())) {
+    fn count(&mut self, network: IpAddr) {
+        *self.by_address.entry(network).or_default() += 1;
+    }
+
+    fn uncount(&mut self, network: IpAddr) {
+        if let Entry::Occupied(mut count) = self.by_address.entry(network) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
             }
         }
     }
+
+    fn give_back(&mut self, network: IpAddr) {
+        self.reserved -= 1;
+        self.uncount(network);
+    }
+}
+
+impl Connected {
+    fn network(&self) -> Option<IpAddr> {
+        self.address.map(|address| network_of(address.ip()))
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let Some(network) = self.network.take() {
+            self.state.lock().give_back(network);
+        }
+    }
 }
 
 impl Registry {
-    /// A client came.
-    pub fn insert(&self, id: ClientId, client: Connected) {
+    /// Keeps a place for a client that is about to come from an address, of which there may be
+    /// `of_address_max` clients, among `clients_max` in all.
+    pub(crate) fn reserve(
+        &self,
+        address: IpAddr,
+        clients_max: usize,
+        of_address_max: Option<u32>,
+    ) -> Result<Reservation, Full> {
+        let network = network_of(address);
         let mut state = self.state.lock();
-        if let Some(address) = client.address {
-            *state.by_address.entry(network_of(address.ip())).or_default() += 1;
+        if state.clients.len() + state.reserved >= clients_max {
+            return Err(Full::Server);
+        }
+        let of_address = state.by_address.get(&network).copied().unwrap_or(0);
+        if of_address_max.is_some_and(|most| of_address >= most) {
+            return Err(Full::Address);
+        }
+        state.reserved += 1;
+        state.count(network);
+        Ok(Reservation { state: self.state.clone(), network: Some(network) })
+    }
+
+    /// A client came, in place of its reservation.
+    pub(crate) fn insert(&self, id: ClientId, client: Connected, reservation: Option<Reservation>) {
+        let mut state = self.state.lock();
+        // In one step, so that nobody counts twice.
+        if let Some(network) = reservation.and_then(|mut reservation| reservation.network.take()) {
+            state.give_back(network);
+        }
+        if let Some(network) = client.network() {
+            state.count(network);
         }
         state.clients.insert(id, client);
     }
@@ -79,9 +147,9 @@ impl Registry {
         let mut state = self.state.lock();
         let is_same = |client: &Connected| client.worker == worker && client.key == key;
         if state.clients.get(&id).is_some_and(is_same)
-            && let Some(gone) = state.clients.remove(&id)
+            && let Some(network) = state.clients.remove(&id).and_then(|gone| gone.network())
         {
-            state.uncount(&gone);
+            state.uncount(network);
         }
     }
 
@@ -97,7 +165,9 @@ impl Registry {
         let mut client = state.clients.remove(&before)?;
         client.device = device.or(client.device);
         let superseded = state.clients.insert(id, client)?;
-        state.uncount(&superseded);
+        if let Some(network) = superseded.network() {
+            state.uncount(network);
+        }
         Some(superseded)
     }
 
@@ -114,11 +184,6 @@ impl Registry {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// How many clients an address has, of IPv6 its network.
-    pub fn count_of(&self, address: IpAddr) -> u32 {
-        self.state.lock().by_address.get(&network_of(address)).copied().unwrap_or(0)
     }
 
     /// Up to `limit` clients behind `after`, in the order of their ids, of one user where given.

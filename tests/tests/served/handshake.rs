@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tidings_tests::harness::socket::request;
-use tidings_tests::harness::{Socket, TestServer, http};
+use tidings_tests::harness::{Socket, TestServer, eventually, http};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
@@ -174,4 +174,68 @@ async fn a_full_server_says_so() {
     let reply = http::exchange(server.public, request("/v1/ws", "").as_bytes()).await;
     assert_eq!(reply.error(503), "too_many_connections");
     assert!(reply.header("retry-after").is_some());
+}
+
+/// How many of many upgrades that are asked for at the same moment are granted, and the status of
+/// one that is not.
+async fn at_once(server: &TestServer, count: usize) -> (Vec<Socket>, Vec<u16>) {
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        streams.push(TcpStream::connect(server.public).await.unwrap());
+    }
+    let asking: Vec<_> = streams
+        .into_iter()
+        .map(|stream| tokio::spawn(Socket::over_unwelcomed(stream, "/v1/ws")))
+        .collect();
+    let (mut granted, mut refused) = (Vec::new(), Vec::new());
+    for asked in asking {
+        match asked.await.unwrap() {
+            Ok(socket) => granted.push(socket),
+            Err(head) => refused.push(head.split(' ').nth(1).unwrap().parse().unwrap()),
+        }
+    }
+    (granted, refused)
+}
+
+#[tokio::test]
+async fn bounds_hold_for_who_come_at_the_same_moment() {
+    const WORKERS: &str = "[server]\nworkers = 4\ndrain_deadline = \"0s\"\n";
+    for (bound, status) in [
+        ("[[endpoint]]\npath = \"/v1/ws\"\nlimits = { concurrent_per_address = 1 }\n", 429),
+        ("[limits]\nconnections = 1\n", 503),
+    ] {
+        let server = TestServer::start(&format!("{WORKERS}{bound}"));
+        for _ in 0..20 {
+            let (granted, refused) = at_once(&server, 50).await;
+            assert_eq!((granted.len(), refused.len()), (1, 49), "{bound}");
+            assert!(refused.iter().all(|found| *found == status), "{refused:?}");
+            drop(granted);
+            server.has_connections(0).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_is_refused_or_gone_before_the_upgrade_takes_no_place() {
+    let server = TestServer::start(
+        "[[endpoint]]\npath = \"/v1/ws\"\nlimits = { concurrent_per_address = 1 }\n\
+         [limits]\nconnections = 1\n",
+    );
+    for wrong in [
+        request("/v1/ws?topics=a..b", ""),
+        request("/v1/ws", "Sec-WebSocket-Protocol: soap\r\n"),
+        format!("GET /v1/sse?topics=a..b HTTP/1.1\r\nHost: {}\r\n\r\n", server.public),
+    ] {
+        assert_eq!(status(&server, &wrong).await, 400, "{wrong}");
+    }
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(server.public).await.unwrap();
+        let upgrade = request("/v1/ws", "");
+        tokio::io::AsyncWriteExt::write_all(&mut stream, upgrade.as_bytes()).await.unwrap();
+    }
+    eventually("there is a place", || async {
+        let stream = TcpStream::connect(server.public).await.unwrap();
+        Socket::over_unwelcomed(stream, "/v1/ws").await.is_ok()
+    })
+    .await;
 }

@@ -8,6 +8,7 @@ mod closing;
 mod protocol;
 mod latest;
 mod http_api;
+mod answers;
 mod admin_guard;
 mod sse;
 mod handshake;

@@ -54,6 +54,9 @@ settings! {
         /// Most bytes of a request's line and headers.
         handshake_bytes: ByteSize = ByteSize::from_kib(16),
             within ByteSize::from_kib(1)..=ByteSize::from_mib(1) => Live;
+        /// How long a client may take nothing of an answer over HTTP that waits for it.
+        answer_deadline: Timespan = Timespan::from_secs(30),
+            within Timespan::from_ms(100)..=Timespan::from_mins(10) => Live;
         /// How long a client is kept that takes nothing, while its TCP still answers.
         slow_timeout: Timespan = Timespan::from_mins(10),
             within Timespan::from_secs(1)..=Timespan::from_hours(24) => Live;
@@ -66,7 +69,8 @@ settings! {
     section Limits {
         /// Most connected clients; more are refused with 503 before the upgrade.
         connections: u32 = 100_000, within 1..=10_000_000 => Live;
-        /// Most connections that have not finished their handshake; with more, the oldest is ended.
+        /// Most connections that have not finished their handshake or leave an answer unread; with
+        /// more, the oldest is ended.
         handshakes: u32 = 10_000, within 1..=1_000_000 => Live;
         /// Largest message from a client, where its endpoint doesn't say; a larger one closes 1009.
         message_bytes: ByteSize = ByteSize::from_mib(1),

@@ -1,30 +1,30 @@
 use std::rc::Rc;
-use std::sync::Arc;
 
 use engine::Action;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::Either;
 use protocol::{Command, Error};
-use tokio::sync::Notify;
 
 use super::error::response;
+use super::socket::Line;
 use super::{Answer, Peer, query, upgrade, whole};
 use crate::endpoint::{Arrival, Endpoint};
 use crate::transports::sse;
 use crate::worker::Shared;
 
-/// Answers with server-sent events (HTML standard, section 9.2); `end` ends the connection.
+/// Answers with server-sent events (HTML standard, section 9.2).
 pub(super) fn answer<B>(
     shared: &Shared,
     request: &Request<B>,
     endpoint: &Rc<Endpoint>,
     peer: Peer,
-    end: Arc<Notify>,
+    line: &Line,
 ) -> Answer {
     let node = shared.borrow().node.clone();
-    if let Err(refused) = upgrade::admit(&node, endpoint, request.headers(), peer) {
-        return whole(refused);
-    }
+    let reservation = match upgrade::admit(&node, endpoint, request.headers(), peer) {
+        Ok(reservation) => Some(reservation),
+        Err(refused) => return whole(refused),
+    };
     let last_id = request.headers().get("last-event-id").and_then(|id| id.to_str().ok());
     let asked = query::subscription(request.uri().query(), last_id).and_then(|asked| {
         asked.ok_or_else(|| Error::bad_request("topics must name at least one pattern"))
@@ -33,8 +33,11 @@ pub(super) fn answer<B>(
         Ok(asked) => asked,
         Err(error) => return whole(response(&error, None)),
     };
-    let arrival = Arrival { address: Some(peer.address), requests: vec![asked], deflates: false };
-    let mut answer = Response::new(Either::Right(sse::start(shared, endpoint, arrival, end)));
+    let (address, requests) = (Some(peer.address), vec![asked]);
+    let arrival = Arrival { address, requests, deflates: false, reservation };
+    line.is_stream();
+    let events = sse::start(shared, endpoint, arrival, line.end.clone());
+    let mut answer = Response::new(Either::Right(events));
     let headers = answer.headers_mut();
     // A session that is closed has its connection ended, which must not carry another by then.
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

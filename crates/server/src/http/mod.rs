@@ -2,6 +2,8 @@
 
 /// What is refused before anything else is looked at.
 mod guard;
+/// A connection's socket, which does not wait for its client for ever.
+mod socket;
 /// From a request to a WebSocket.
 mod upgrade;
 /// From a request to server-sent events.
@@ -26,9 +28,9 @@ use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
+use socket::{Line, Socket};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tower_service::Service as _;
 
 pub(crate) use api::{admin_routes, public_routes};
@@ -67,30 +69,31 @@ struct Peer {
 
 /// Serves a connection that was accepted.
 pub(crate) fn serve(shared: &Shared, socket: std::net::TcpStream, address: SocketAddr, side: Side) {
-    let (place, head_bytes, deadline) = {
-        let shell = shared.borrow();
-        let config = shell.node.config();
-        let head_bytes = config.server.handshake_bytes.as_len().max(HEAD_BYTES_MIN);
-        let deadline = Duration::from_millis(config.server.handshake_deadline.as_ms());
-        (Handshakes::begin(&shell.node), head_bytes, deadline)
+    let node = shared.borrow().node.clone();
+    let config = node.config();
+    let head_bytes = config.server.handshake_bytes.as_len().max(HEAD_BYTES_MIN);
+    let deadline = match side {
+        Side::Admin => ADMIN_REST,
+        Side::Public(_) => Duration::from_millis(config.server.handshake_deadline.as_ms()),
     };
+    let line = Line::default();
+    let place = Handshakes::begin(&node, line.end.clone());
     let Ok(socket) = TcpStream::from_std(socket) else { return };
-    let (place, end) = place;
-    let deadline = if side == Side::Admin { ADMIN_REST } else { deadline };
+    let socket = Socket::new(socket, node, line.clone());
     let (shared, place) = (shared.clone(), Rc::new(std::cell::Cell::new(Some(place))));
     tokio::task::spawn_local(async move {
-        let for_requests = end.clone();
+        let end = line.end.clone();
         let service = service_fn(move |request| {
             // The first request ends the handshake.
             drop::<Option<HandshakePlace>>(place.take());
-            answer(shared.clone(), request, Peer { address, side }, for_requests.clone())
+            answer(shared.clone(), request, Peer { address, side }, line.clone())
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(deadline)
             .max_buf_size(head_bytes)
             .max_headers(HEADERS_MAX)
-            .serve_connection(TokioIo::new(socket), service)
+            .serve_connection(socket, service)
             .with_upgrades();
         tokio::select! {
             served = connection => {
@@ -108,7 +111,7 @@ async fn answer(
     shared: Shared,
     request: Request<Incoming>,
     peer: Peer,
-    end: Arc<Notify>,
+    line: Line,
 ) -> Result<Answer, Infallible> {
     let node = shared.borrow().node.clone();
     if let Err(refused) = guard::check(&node, &request, peer) {
@@ -128,7 +131,7 @@ async fn answer(
                 whole(upgrade::answer(&shared, request, endpoint, peer))
             } else if path == &*routes.events.way.endpoint && request.method() == http::Method::GET
             {
-                return Ok(events::answer(&shared, &request, &routes.events, peer, end));
+                return Ok(events::answer(&shared, &request, &routes.events, peer, &line));
             } else {
                 route(&routes.public, request).await
             }

@@ -5,15 +5,15 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
 use protocol::{Error, ErrorCode};
-use tokio::net::TcpStream;
 
 use super::Peer;
 use super::error::response;
 use super::guard::is_same_host;
+use super::socket::Socket;
 use crate::endpoint::{Arrival, Endpoint};
 use crate::node::Node;
+use crate::registry::{Full, Reservation};
 use crate::transports::stream::Stream;
 use crate::transports::websocket;
 use crate::worker::Shared;
@@ -41,9 +41,10 @@ pub(super) fn answer(
         Ok(upgrade) => upgrade,
         Err(error) => return refuse_handshake(&error),
     };
-    if let Err(refused) = admit(&node, endpoint, request.headers(), peer) {
-        return refused;
-    }
+    let reservation = match admit(&node, endpoint, request.headers(), peer) {
+        Ok(reservation) => Some(reservation),
+        Err(refused) => return refused,
+    };
     let requests = match super::query::subscription(request.uri().query(), None) {
         Ok(subscription) => subscription.into_iter().collect(),
         Err(error) => return response(&error, None),
@@ -64,14 +65,14 @@ pub(super) fn answer(
             answer.headers_mut().insert(HeaderName::from_static(name), value);
         }
     }
-    let arrival =
-        Arrival { address: Some(peer.address), requests, deflates: accepted.deflate().is_some() };
+    let (address, deflates) = (Some(peer.address), accepted.deflate().is_some());
+    let arrival = Arrival { address, requests, deflates, reservation };
     let (shared, endpoint) = (shared.clone(), endpoint.clone());
     let upgraded = hyper::upgrade::on(&mut request);
     // Boxed where it is awaited: what only the handshake needs is freed with it.
     tokio::task::spawn_local(async move {
         let Ok(upgraded) = upgraded.await else { return };
-        let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
+        let Ok(parts) = upgraded.downcast::<Socket>() else { return };
         let stream = Stream::Tcp(parts.io.into_inner());
         websocket::start(&shared, stream, parts.read_buf, &endpoint, arrival);
     });
@@ -90,14 +91,15 @@ fn refuse_handshake(error: &handshake::UpgradeError) -> Response<Body> {
     refused
 }
 
-/// Refuses whom the endpoint does not take: foreign pages, and those who are too many.
+/// Keeps a place for a client, or refuses whom the endpoint does not take: foreign pages, and those
+/// who are too many.
 #[expect(clippy::result_large_err, reason = "the answer is used at once")]
 pub(super) fn admit(
     node: &Node,
     endpoint: &Endpoint,
     headers: &HeaderMap,
     peer: Peer,
-) -> Result<(), Response<Body>> {
+) -> Result<Reservation, Response<Body>> {
     if !is_origin_allowed(endpoint, headers) {
         let message = "pages of this origin may not connect here (setting `origins`)";
         return Err(response(&Error::new(ErrorCode::Forbidden, message), None));
@@ -107,18 +109,10 @@ pub(super) fn admit(
             Error::new(ErrorCode::Draining, "the server takes no connections at the moment");
         return Err(response(&error.retry_after(1_000), None));
     }
-    let config = node.config();
-    if node.registry.len() >= config.limits.connections as usize {
-        let error = Error::new(ErrorCode::TooManyConnections, "the server is full");
-        return Err(response(&error.retry_after(5_000), Some(StatusCode::SERVICE_UNAVAILABLE)));
-    }
     let ip = peer.address.ip();
-    let is_many = |most: u32| node.registry.count_of(ip) >= most;
-    if endpoint.concurrent_per_address.is_some_and(is_many) {
-        let message = "this address has as many connections as it may";
-        let error = Error::new(ErrorCode::TooManyConnections, message).retry_after(5_000);
-        return Err(response(&error, None));
-    }
+    let most = node.config().limits.connections as usize;
+    let reservation = node.registry.reserve(ip, most, endpoint.concurrent_per_address);
+    let reservation = reservation.map_err(refuse_full)?;
     if let Some(rate) = endpoint.connections_per_address {
         let now_ms = node.clock.now().ms;
         node.addresses.count(ip, &endpoint.way.endpoint, rate, now_ms).map_err(|wait_ms| {
@@ -126,7 +120,15 @@ pub(super) fn admit(
             response(&Error::new(ErrorCode::TooManyConnections, message).retry_after(wait_ms), None)
         })?;
     }
-    Ok(())
+    Ok(reservation)
+}
+
+fn refuse_full(full: Full) -> Response<Body> {
+    let (message, status) = match full {
+        Full::Server => ("the server is full", Some(StatusCode::SERVICE_UNAVAILABLE)),
+        Full::Address => ("this address has as many connections as it may", None),
+    };
+    response(&Error::new(ErrorCode::TooManyConnections, message).retry_after(5_000), status)
 }
 
 /// Browsers always name the page's origin; who names none is no browser.

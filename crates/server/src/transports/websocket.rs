@@ -188,7 +188,8 @@ pub(crate) fn push_close(reason: CloseReason, out: &mut Vec<u8>) {
 /// handshake.
 pub(crate) fn attach(shared: &Shared, pipe: DuplexStream) {
     let endpoint = shared.borrow().node.local_endpoint();
-    let arrival = Arrival { address: None, requests: Vec::new(), deflates: false };
+    let (address, requests) = (None, Vec::new());
+    let arrival = Arrival { address, requests, deflates: false, reservation: None };
     start(shared, Stream::pipe(pipe), Bytes::new(), &endpoint, arrival);
 }
 
@@ -198,15 +199,16 @@ pub(crate) fn start(
     stream: Stream,
     leftover: Bytes,
     endpoint: &Rc<Endpoint>,
-    arrival: Arrival,
+    mut arrival: Arrival,
 ) {
     let peer = Rc::new(Peer::new(stream));
     let limits = Limits::message(endpoint.message_bytes_max);
-    let deflates = arrival.deflates;
+    let (deflates, reservation) = (arrival.deflates, arrival.reservation.take());
     let (key, requests) = {
         let mut shell = shared.borrow_mut();
         let (connect, about, requests) = arrival.into_connect(&shell.node, endpoint);
-        (shell.connect(connect, about, AnyPeer::WebSocket(peer.clone())), requests)
+        let any_peer = AnyPeer::WebSocket(peer.clone());
+        (shell.connect(connect, about, reservation, any_peer), requests)
     };
     let mut connection = Connection {
         shared: shared.clone(),

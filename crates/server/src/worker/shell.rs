@@ -9,7 +9,7 @@ use websocket::Inflater;
 use super::inbox::{Input, WakeInbox};
 use crate::http::Routes;
 use crate::node::Node;
-use crate::registry::Connected;
+use crate::registry::{Connected, Reservation};
 use crate::rendering::Looks;
 use crate::transports::{sse, websocket as ws};
 
@@ -85,12 +85,19 @@ impl Shell {
         self.node.clock.now()
     }
 
-    /// A client comes.
-    pub(crate) fn connect(&mut self, connect: Connect, about: Connected, peer: Peer) -> ClientKey {
+    /// A client comes, to the place that was kept for it.
+    pub(crate) fn connect(
+        &mut self,
+        connect: Connect,
+        about: Connected,
+        reservation: Option<Reservation>,
+        peer: Peer,
+    ) -> ClientKey {
         let (now, id) = (self.now(), connect.client);
         let key = self.engine.connect(now, connect);
         let connected_at_ms = about.connected_at_ms;
-        self.node.registry.insert(id, Connected { worker: self.place, key, ..about });
+        let about = Connected { worker: self.place, key, ..about };
+        self.node.registry.insert(id, about, reservation);
         let at = key.place as usize;
         if self.clients.len() <= at {
             self.clients.resize_with(at + 1, || None);
