@@ -38,7 +38,7 @@ close_reasons! {
     Draining 1012 true "the server is restarting";
     MalformedHello 4400 false "the hello is malformed";
     Unauthorized 4401 false "unauthorized, or the token expired";
-    Forbidden 4403 false "forbidden or revoked";
+    Forbidden 4403 false "closed by an operator";
     HeartbeatMissed 4408 true "no answer to heartbeats";
     TakenOver 4409 false "taken over by a newer connection";
     Limits 4429 true "a limit was exceeded; come back later";

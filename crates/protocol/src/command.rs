@@ -87,6 +87,11 @@ impl Mode {
     /// Every event at once.
     pub const EVERY: Self = Self { latest: false, interval_ms: 0, batch: false };
 
+    /// Fewest reads per second that can be asked for.
+    pub const RATE_MIN: f64 = 0.001;
+    /// Most reads per second that can be asked for: what comes faster is [`Mode::EVERY`]'s.
+    pub const RATE_MAX: f64 = 1_000.0;
+
     /// The narrower of both in each respect.
     #[must_use]
     pub fn narrowed(self, other: Self) -> Self {
@@ -95,6 +100,16 @@ impl Mode {
             interval_ms: self.interval_ms.max(other.interval_ms),
             batch: self.batch || other.batch,
         }
+    }
+
+    /// Whether so many reads per second can be asked for.
+    pub fn is_rate(per_second: f64) -> bool {
+        (Self::RATE_MIN..=Self::RATE_MAX).contains(&per_second)
+    }
+
+    /// What is wrong with a rate for which [`Mode::is_rate`] does not hold.
+    pub fn rate_rule() -> String {
+        format!("a number of reads per second from {} to {}", Self::RATE_MIN, Self::RATE_MAX)
     }
 
     /// The least interval, in ms, that keeps a rate of so many reads per second.

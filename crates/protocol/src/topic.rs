@@ -112,7 +112,12 @@ fn check_token(token: &str, wildcards: bool) -> Result<(), String> {
             });
         }
         if !is_visible(c) {
-            return Err(format!("it contains {}, which is not visible", c.escape_unicode()));
+            return Err(match c {
+                ' ' => "it contains a space".into(),
+                '\t' => "it contains a tab".into(),
+                '\n' | '\r' => "it contains a line break".into(),
+                c => format!("it contains U+{:04X}, a character that cannot be seen", u32::from(c)),
+            });
         }
     }
     Ok(())
@@ -155,11 +160,11 @@ mod tests {
             ("", "empty"),
             (".a", "a token is empty"),
             ("a..b", "a token is empty"),
-            ("a b", "not visible"),
+            ("a b", "contains a space"),
             ("a.*", "`*` may not"),
             ("a.>", "`>` may not"),
-            ("a\u{200b}b", "not visible"),
-            ("a\nb", "not visible"),
+            ("a\u{200b}b", "U+200B, a character that cannot be seen"),
+            ("a\nb", "contains a line break"),
         ] {
             let error = Topic::parse(bad).unwrap_err();
             assert_eq!(error.code, ErrorCode::InvalidTopic);

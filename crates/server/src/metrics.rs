@@ -151,7 +151,7 @@ rows! {
     Counter "connections_closed" "Clients that have left" |f| f.closed;
     Counter "connected_milliseconds" "Time that clients who have left were connected" |f| f.connected_ms;
     Counter "accept_failures" "Times that connections could not be accepted" |f| f.accept_failures;
-    Counter "events_published" "Events published over HTTP" |f| f.published;
+    Counter "events_published" "Events published over HTTP and by sources" |f| f.published;
     Counter "events_read" "Events that workers read from streams, each worker counted" |f| f.workers.events_read;
     Counter "bursts" "Bursts of events that workers read" |f| f.workers.bursts;
     Counter "renderings" "Events that were made into bytes" |f| f.workers.renderings;
@@ -164,7 +164,7 @@ rows! {
     Counter "pages_read" "Pages read from the broker" |f| f.workers.pages;
     Gauge "slow_clients" "Clients with a write that is not taken yet" |f| f.slow_clients;
     Gauge "outbox_bytes" "Bytes in clients' writes" |f| f.outbox_bytes;
-    Gauge "lag_events" "How far the client that is furthest behind is behind" |f| f.lag_events;
+    Gauge "lag_events" "Events that the client that is furthest behind has still to catch up with" |f| f.lag_events;
     Gauge "kept_events" "Events that streams keep" |f| f.kept_events;
     Gauge "kept_bytes" "Bytes of the events that streams keep" |f| f.kept_bytes;
     Gauge "resident_bytes" "Resident memory of the process" |f| f.resident_bytes;
@@ -197,15 +197,49 @@ pub(crate) fn push_prometheus(figures: &Figures) -> String {
     text
 }
 
-/// The table of metrics for the documentation.
+const INTRODUCTION: &str = "\
+# Metrics
+
+<!-- Derived from the table of metrics in `crates/server/src/metrics.rs`. To write it again:
+     UPDATE_DOCS=1 cargo test -p tidings-server metrics_page -->
+
+The admin listener serves them as OpenMetrics text at `/metrics`, under the names below, and as one
+JSON object at `/v1/metrics`, without `tidings_` and `_total`. Counters begin at 0 with the process;
+none has labels. What to watch is said in [operating](operating.md#what-to-watch).
+
+";
+
+/// `docs/metrics.md`: every metric with kind and meaning.
 pub fn reference_markdown() -> String {
-    let mut page = String::from("| metric | kind | meaning |\n| --- | --- | --- |\n");
+    let mut page = INTRODUCTION.to_owned();
+    page += "| metric | kind | meaning |\n| --- | --- | --- |\n";
     for row in ROWS {
         let (kind, total) = match row.kind {
             Kind::Counter => ("counter", "_total"),
             Kind::Gauge => ("gauge", ""),
         };
-        page += &format!("| `tidings_{}{total}` | {kind} | {} |\n", row.name, row.help);
+        page += &format!("| `tidings_{}{total}` | {kind} | {}. |\n", row.name, row.help);
     }
     page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With `UPDATE_DOCS` set, writes the page instead.
+    #[test]
+    fn metrics_page_is_up_to_date() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
+        let page = reference_markdown();
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+        let kept = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            kept == page,
+            "docs/metrics.md differs from the table of metrics; to write it again: \
+             UPDATE_DOCS=1 cargo test -p tidings-server metrics_page"
+        );
+    }
 }

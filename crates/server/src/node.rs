@@ -217,7 +217,9 @@ impl Node {
         }
         let bytes_max = self.config().limits.event_bytes.as_len();
         if draft.payload.len() > bytes_max {
-            let message = format!("an event's data may have {bytes_max} bytes");
+            let message = format!(
+                "an event's data may have at most {bytes_max} bytes (setting `limits.event_bytes`)"
+            );
             return Err(Error::new(ErrorCode::TooLarge, message));
         }
         Ok(())

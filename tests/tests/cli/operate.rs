@@ -27,8 +27,19 @@ fn a_pattern_over_several_streams_needs_one() {
     let path = file("tidings.toml", b"[[stream]]\nname = \"news\"\ntopics = [\"news.>\"]\n");
     let server = Server::with(&["--config", path.to_str().unwrap()]);
     server.publish("news.a", "1");
-    server.run(&["history", ">"]).fails(1, &["stream"]);
+    server.run(&["history", ">"]).fails(1, &["stream", "hint: name the stream with --stream"]);
     assert!(server.run(&["history", ">", "--stream", "news"]).ok().contains(" news.a 1\n"));
+}
+
+#[test]
+fn history_behind_a_position_of_another_epoch_says_that_it_starts_over() {
+    let server = Server::start();
+    server.publish("n", "1");
+    let all = server.run(&["history", "n", "--after", "default:over:7", "--json"]);
+    assert!(all.err.contains("default has started over: its epoch is "), "{all:?}");
+    assert!(all.err.contains("not over"), "{all:?}");
+    assert_eq!(all.json()[0]["data"], 1);
+    assert_eq!(server.run(&["history", "n", "--after", "0"]).err, "");
 }
 
 #[test]
@@ -42,7 +53,12 @@ fn streams_are_listed_and_shown() {
     assert_eq!(listed[0]["name"], "default");
     assert_eq!(listed[0]["last"], 1);
     assert_eq!(server.run(&["streams", "default", "--json"]).json(), listed);
-    assert!(server.run(&["streams", "default"]).ok().starts_with("name "));
+    let shown = server.run(&["streams", "default"]).ok();
+    assert!(shown.starts_with("name "), "{shown}");
+    let line = |name: &str| shown.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert!(line("retain").ends_with("10000 events, 1h 0m, 64.0 MiB"), "{shown}");
+    assert!(line("bytes").ends_with(" B"), "{shown}");
+    assert_eq!(server.run(&["health", "--json"]).json()[0]["streams"], listed.len());
     server.run(&["streams", "nothing"]).fails(1, &["not_found"]);
 }
 
@@ -62,9 +78,13 @@ fn connections_are_listed_shown_and_closed() {
     let table = server.run(&["connections"]).ok();
     assert!(table.starts_with("ID ") && table.contains(id), "{table}");
     assert_eq!(server.run(&["connections", id, "--json"]).json()[0]["id"], id);
-    assert!(server.run(&["connections", id]).ok().starts_with("id "));
+    let shown = server.run(&["connections", id]).ok();
+    assert!(shown.starts_with("id "), "{shown}");
+    let line = |name: &str| shown.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert!(line("positions").contains("  default:"), "{shown}");
+    assert!(line("connected_at").ends_with(" ago)"), "{shown}");
     assert_eq!(server.run(&["disconnect", id]).ok(), format!("closed {id}\n"));
-    one.says("forbidden or revoked");
+    one.says("closed by an operator");
     server.run(&["disconnect", &"0".repeat(32)]).fails(1, &["not_found"]);
     server.run(&["connections", "nobody"]).fails(1, &["nobody"]);
     for running in [one, two] {

@@ -114,7 +114,7 @@ fn a_reload_says_what_changed_and_a_wrong_one_changes_nothing() {
 
     std::fs::write(&*path, "[log]\nlevel = \"debug\"\nformat = \"json\"\n").unwrap();
     let told = server.run(&["reload"]);
-    assert!(told.err.contains("started anew"), "{told:?}");
+    assert!(told.err.contains("restarted"), "{told:?}");
     assert_eq!(told.ok(), "changed  log.level\nwaits    log.format\n");
 
     std::fs::write(&*path, "[log]\nlevel = \"loud\"\n").unwrap();

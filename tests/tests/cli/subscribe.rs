@@ -69,6 +69,13 @@ fn a_position_of_another_epoch_is_a_gap() {
 }
 
 #[test]
+fn a_position_in_a_stream_that_is_not_watched_is_refused() {
+    let server = Server::start();
+    let told = server.run(&["subscribe", "n", "--after", "nostream:abc:3"]);
+    told.fails(2, &["--after names the stream nostream", "reach only default"]);
+}
+
+#[test]
 fn a_closed_connection_is_made_again_and_goes_on_where_it_was() {
     let server = Server::start();
     let mut watching = server.subscribe(&["n", "--json", "--device", "desk"]);
@@ -91,7 +98,7 @@ fn a_closed_connection_is_made_again_and_goes_on_where_it_was() {
     }
     let got: Vec<Value> = expected.iter().map(|_| watching.json()["data"].clone()).collect();
     assert_eq!(got, expected);
-    watching.says("forbidden or revoked");
+    watching.says("closed by an operator");
     watching.says("connected again");
     watching.signal("TERM");
     let rest = watching.finish();

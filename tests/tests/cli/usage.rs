@@ -1,6 +1,6 @@
 use super::program::{file, run};
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 16] = [
     "serve",
     "demo",
     "publish",
@@ -15,6 +15,8 @@ const COMMANDS: [&str; 14] = [
     "check",
     "config",
     "profile",
+    "bench",
+    "help",
 ];
 
 #[test]
@@ -29,18 +31,39 @@ fn help_is_there_on_every_level() {
     for part in ["list", "show"] {
         assert!(run(&["profile", part, "--help"]).ok().contains("Usage:"));
     }
+    let help = run(&["help", "--help"]).ok();
+    assert!(help.contains("Usage: tidings help"), "{help}");
+    assert_eq!(run(&["help", "profile", "show"]).ok(), run(&["profile", "show", "--help"]).ok());
+    assert_eq!(run(&["help"]).ok(), run(&["--help"]).ok());
+    run(&["help", "nonsense"]).fails(2, &["nonsense", "--help"]);
     assert_eq!(run(&["--version"]).ok(), format!("tidings {}\n", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
 fn commands_of_later_versions_are_unknown() {
     let help = run(&["--help"]).ok();
-    for command in ["call", "handle", "presence", "token", "bench"] {
+    for command in ["call", "handle", "presence", "token"] {
         assert!(!help.contains(&format!("\n  {command} ")), "{help}");
         run(&[command]).fails(2, &[command]);
     }
     run(&[]).fails(2, &["Usage:"]);
     run(&["serve", "--nonsense"]).fails(2, &["--nonsense"]);
+}
+
+#[test]
+fn bounds_are_told_before_a_server_is_asked() {
+    let wrong = |args: &[&str], words: &[&str]| drop(run(args).fails(2, words));
+    wrong(&["subscribe", "a", "--max-rate", "5000"], &["--max-rate", "0.001 to 1000"]);
+    wrong(&["subscribe", "a", "--max-rate", "0"], &["--max-rate", "0.001 to 1000"]);
+    wrong(&["subscribe", "a", "--last", "0"], &["--last", "1..="]);
+    wrong(&["history", "a", "--limit", "0"], &["--limit"]);
+    wrong(&["connections", "--limit", "0"], &["--limit"]);
+    wrong(&["publish", "a", "1", "--content-type", "text/plain"], &["--content-type"]);
+}
+
+#[test]
+fn no_profiles_are_an_empty_list() {
+    assert_eq!(run(&["profile", "list", "--json"]).json()[0]["profiles"], serde_json::json!([]));
 }
 
 #[test]
@@ -63,6 +86,11 @@ fn a_configuration_is_checked() {
 
     let bad = file("bad.toml", b"[log]\nlevel = \"warm\"\nformat = \"xml\"\n");
     let told = run(&["check", "--config", bad.to_str().unwrap()]);
+    let for_programs = run(&["check", "--json", "--config", bad.to_str().unwrap()]);
+    let found: serde_json::Value = serde_json::from_str(&for_programs.out).unwrap();
+    assert_eq!(found["ok"], false);
+    assert!(found["errors"][1]["place"].as_str().unwrap().ends_with("bad.toml:3"), "{found}");
+    for_programs.fails(2, &["bad.toml:2:9"]);
     told.fails(2, &["bad.toml:2:9", "bad.toml:3:10", "^", "warn"]);
     run(&["check", "--data", "/somewhere"]).fails(2, &["not available in this version", "--data"]);
 }
@@ -81,5 +109,10 @@ fn settings_are_printed_with_their_meaning_or_their_origin() {
         assert!(effective.contains(line), "no {line} in {effective}");
     }
     let told = run(&["config", "--json"]).json();
-    assert!(told[0]["toml"].as_str().unwrap().contains("[listen]"));
+    let public = told.iter().find(|setting| setting["key"] == "listen.public").unwrap();
+    assert_eq!(public["default"], "127.0.0.1:8080");
+    let told = run(&[&options[..], &[path.to_str().unwrap(), "--json"]].concat()).json();
+    let level = told.iter().find(|setting| setting["key"] == "log.level").unwrap();
+    assert_eq!(level["value"], "warn");
+    assert!(level["origin"].as_str().unwrap().ends_with("mine.toml:2"), "{level}");
 }

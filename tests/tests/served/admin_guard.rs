@@ -143,6 +143,14 @@ async fn every_route_is_described() {
         let operation = &document["paths"][route][method.to_lowercase()];
         assert!(operation["responses"].is_object(), "{method} {route} is not described");
     }
+    for route in ["/v1/sse", "/v1/events", "/healthz"] {
+        let tags = document["paths"][route]["get"]["tags"].as_array().unwrap();
+        assert!(tags.contains(&json!("public")), "{route}");
+    }
+    let parameters = document["paths"]["/v1/publish/{topic}"]["post"]["parameters"].to_string();
+    for header in ["Tidings-User", "Tidings-Group", "Tidings-Client", "Idempotency-Key"] {
+        assert!(parameters.contains(header), "{header}");
+    }
 }
 
 const RELOADED: &str = "[[endpoint]]\npath = \"/v1/ws\"\nlimits = { messages = \"100/s\" }\n";

@@ -198,9 +198,14 @@ async fn a_streams_events_are_read_page_by_page() {
     // Of an epoch that is over, the place means nothing: it begins with what is kept.
     let page = server.get("/v1/streams/news/events?after=20&epoch=over&limit=1").await;
     assert_eq!(page["events"][0]["seq"], 1, "{page}");
+    assert_eq!(page["epoch"], server.get("/v1/streams/news").await["epoch"]);
     for (path, status) in [
         ("/v1/streams/news/events?after=x", 400),
         ("/v1/streams/news/events?limit=-1", 400),
+        ("/v1/streams/news/events?limit=0", 400),
+        ("/v1/streams/news/events?limit=10001", 400),
+        ("/v1/connections?limit=0", 400),
+        ("/v1/streams/news/events?limit=10000&unknown=1", 200),
         ("/v1/streams/news/events?topic=a..b", 400),
         ("/v1/streams/none/events", 404),
         ("/v1/streams/none", 404),
@@ -228,10 +233,27 @@ async fn clients_read_kept_events_of_the_public_side_but_only_what_they_may_see(
     assert_eq!(page["events"].as_array().unwrap().len(), 1, "{page}");
     let admin = server.get("/v1/streams/news/events").await;
     assert_eq!(admin["events"][1]["user"], "somebody");
+    let none = http::get(server.public, "/v1/events?limit=1").await;
+    assert_eq!(none.error(400), "bad_request");
+    assert!(none.text().contains("topic is missing"), "{}", none.text());
     let several = http::get(server.public, "/v1/events?topic=%3E").await;
     assert_eq!(several.error(400), "bad_request");
     let system = http::get(server.public, "/v1/events?topic=$system.probe").await;
     assert_eq!(system.error(403), "forbidden");
+}
+
+#[tokio::test]
+async fn the_public_side_says_where_else_something_is() {
+    let server = TestServer::start(STREAMS);
+    let body = json!({ "topic": "news.a", "data": 1 }).to_string();
+    let reply = http::send(server.public, "POST", "/v1/publish", &[], body.as_bytes()).await;
+    assert_eq!(reply.error(404), "not_found");
+    assert!(reply.text().contains("admin listener"), "{}", reply.text());
+    // A WebSocket endpoint that is asked like a page names the protocol that it needs.
+    let reply = http::get(server.public, "/v1/ws").await;
+    assert_eq!(reply.error(426), "bad_request");
+    assert_eq!(reply.header("upgrade"), Some("websocket"));
+    assert_eq!(http::get(server.admin, "/v1/ws").await.error(404), "not_found");
 }
 
 #[tokio::test]

@@ -181,6 +181,10 @@ async fn parameters_are_as_in_a_subscription() {
         let event = source.next_named("").await.json();
         assert_eq!((&event["topic"], &event["data"]), (&json!(topic), &json!(9)));
     }
+    let mut source = server.events("topics=a.x&last=2&batch_ms=50&unknown=1", None).await;
+    for n in [8, 9] {
+        assert_eq!(source.next_named("").await.json()["data"], n);
+    }
     let epoch = text(&server.get("/v1/streams/a").await, "epoch");
     let mut source = server.events(&format!("topics=a.x&after=a:{epoch}:16"), None).await;
     assert_eq!(source.next_named("").await.json()["seq"], 17);
@@ -197,6 +201,10 @@ async fn what_cannot_be_subscribed_is_refused_with_a_status() {
         ("topics=a.%3E.b", 400, "invalid_pattern"),
         ("topics=a.x&last=many", 400, "bad_request"),
         ("topics=a.x&max_rate=0", 400, "bad_request"),
+        ("topics=a.x&max_rate=5000", 400, "bad_request"),
+        ("topics=a.x&last=0", 400, "bad_request"),
+        ("topics=a.x&last=1&since=1", 400, "bad_request"),
+        ("topics=a.x&batch_ms=0", 400, "bad_request"),
         ("topics=a.x&latest=perhaps", 400, "bad_request"),
         ("topics=a.x&after=nonsense", 400, "bad_request"),
         ("topics=b.x", 403, "forbidden"),

@@ -34,6 +34,55 @@ impl Loaded {
         page.text
     }
 
+    /// Every value that is set: its path as [`Loaded::origin`] takes it, itself, and where it came
+    /// from. Secrets and passwords are not among them.
+    pub fn values(&self) -> Vec<(String, serde_json::Value, String)> {
+        let mut found = Vec::new();
+        let Some(Value::Table(values)) = self.config.write() else { return found };
+        for key in Config::KEYS {
+            let node = self.tree.find(key.name);
+            match (key.shape(), values.get(key.name)) {
+                (Shape::Section(keys), Some(values)) => {
+                    self.push_values(keys, values, key.name, node, &mut found);
+                }
+                (Shape::Items(keys, _), Some(Value::Array(items))) => {
+                    let nodes = node.map(Node::items).unwrap_or_default();
+                    for (at, (item, node)) in items.iter().zip(nodes).enumerate() {
+                        let path = format!("{}.{at}", key.name);
+                        self.push_values(keys, item, &path, Some(node), &mut found);
+                    }
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+
+    fn push_values(
+        &self,
+        keys: &[Key],
+        values: &Value,
+        path: &str,
+        node: Option<&Node>,
+        found: &mut Vec<(String, serde_json::Value, String)>,
+    ) {
+        for key in keys {
+            let Some(value) = values.get(key.name) else { continue };
+            let path = format!("{path}.{}", key.name);
+            let node = node.and_then(|node| node.find(key.name));
+            if let (Shape::Map(keys), Value::Table(entries)) = (key.shape(), value) {
+                for (entry, value) in entries {
+                    let node = node.and_then(Node::table).and_then(|table| table.get(entry));
+                    let node = node.map(|entry| &entry.node);
+                    self.push_values(keys, value, &format!("{path}.{entry}"), node, found);
+                }
+                continue;
+            }
+            let value = serde_json::to_value(value).unwrap_or_default();
+            found.push((path, value, describe(&self.sources, node)));
+        }
+    }
+
     /// Where the setting at `path` came from, such as `tidings.toml:3` for `log.level`; items are
     /// counted from 0: `stream.0.retain`. `default` where nothing was written.
     pub fn origin(&self, path: &str) -> String {

@@ -72,7 +72,7 @@ pub use changes::{Changes, diff};
 pub use endpoint::{Access, ClientLimits, Compression, DialectName, Endpoint, TokenPlace};
 pub use load::{ConfigFile, LoadOptions, Loaded, Overrides, Profile, load, parse};
 pub use problem::{ConfigErrors, Warnings};
-pub use reference::{reference_markdown, reference_toml};
+pub use reference::{SettingReference, reference_markdown, reference_settings, reference_toml};
 pub use routes::{Backend, Breaker, CommandRoute, Retry, Schema, Source, SourceKind};
 pub use secret::SecretVariable;
 pub use sections::{

@@ -103,6 +103,14 @@ impl ConfigErrors {
         self.problems.iter().map(|problem| problem.title.as_str())
     }
 
+    /// The first line of each error, with where it is, such as `tidings.toml:3`, if it has a place.
+    pub fn places(&self) -> impl Iterator<Item = (&str, Option<String>)> {
+        self.problems.iter().map(|problem| {
+            let place = problem.order().map(|place| self.sources.describe(place));
+            (problem.title.as_str(), place)
+        })
+    }
+
     /// The errors with file, line, column and the offending text; coloured for a terminal where
     /// asked for.
     pub fn render(&self, colours: bool) -> String {

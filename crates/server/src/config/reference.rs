@@ -7,7 +7,7 @@ use super::units::grouped;
 const INTRODUCTION: &str = "\
 # Configuration
 
-<!-- Derived from the settings' definitions in `crates/server/src/config`. To write it anew:
+<!-- Derived from the settings' definitions in `crates/server/src/config`. To write it again:
      UPDATE_DOCS=1 cargo test -p tidings-server configuration_page -->
 
 Everything can be set in one TOML file: the one given with `--config FILE`, or `./tidings.toml` if
@@ -81,6 +81,58 @@ fn markdown_table(keys: &[Key], path: &str, title: &str) -> String {
         inner.push_str(&format!("\n### {heading}\n{table}"));
     }
     table + &inner
+}
+
+/// A setting, for programs.
+#[derive(serde::Serialize)]
+pub struct SettingReference {
+    /// Its path; `*` stands for an item's place or a name that the user gives.
+    key: String,
+    /// What can be written for it.
+    #[serde(rename = "type")]
+    kind: String,
+    /// What holds where it is not written; `null` where nothing does.
+    default: Option<toml::Value>,
+    /// Whether it must be written.
+    required: bool,
+    /// When a change takes hold: `reload` or `restart`.
+    takes_hold: &'static str,
+    /// What it means.
+    meaning: String,
+    /// What this version does not have of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+}
+
+/// Every setting, in the order of the reference page.
+pub fn reference_settings() -> Vec<SettingReference> {
+    let mut settings = Vec::new();
+    push_settings(Config::KEYS, "", &mut settings);
+    settings
+}
+
+fn push_settings(keys: &[Key], path: &str, settings: &mut Vec<SettingReference>) {
+    for key in keys {
+        let path = format!("{path}{}", key.name);
+        match key.shape() {
+            Shape::Section(keys) => push_settings(keys, &format!("{path}."), settings),
+            Shape::Items(keys, _) | Shape::Map(keys) => {
+                push_settings(keys, &format!("{path}.*."), settings);
+            }
+            _ => settings.push(SettingReference {
+                kind: key.type_text().replace('`', ""),
+                default: match key.default {
+                    Preset::Value(value) => value(),
+                    Preset::Required | Preset::Unset(_) => None,
+                },
+                required: matches!(key.default, Preset::Required),
+                takes_hold: key.reload.as_str(),
+                meaning: key.meaning_text(),
+                note: not_yet::note(&path),
+                key: path,
+            }),
+        }
+    }
 }
 
 impl Key {

@@ -11,7 +11,7 @@ settings! {
     section Listen {
         /// The address for clients: endpoints, SSE, history, `/healthz`.
         public: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8080)) => Restart;
-        /// The address for publishing and the admin API, metrics and the dashboard.
+        /// The address for publishing, the admin API and metrics.
         /// Must be loopback unless `admin.token_env` is set.
         admin: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8081)) => Restart;
         /// Host names that requests may carry besides the listener's own address and `localhost`.

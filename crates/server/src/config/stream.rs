@@ -21,7 +21,7 @@ settings! {
         /// Whether clients get every event, or only the newest of each topic.
         deliver: Option<Deliver>, unset "`every`, or `latest` where `max_rate` is set" => Restart;
         /// How often per second a client reads the newest event of each topic.
-        max_rate: Option<f64>, unset "as fast as the client can take it", within 0.001..=1_000.0
+        max_rate: Option<f64>, unset "as fast as the client can take it", within Mode::RATE_MIN..=Mode::RATE_MAX
             => Restart;
         /// The device whose acknowledgements publishers wait for.
         wait_for: Option<WaitFor>, unset "publishers wait for nobody" => Restart;

@@ -1,4 +1,9 @@
-use protocol::{Command, Error, Hello, Mode, Pattern, Position, Request, Start, Subscribe};
+use std::ops::RangeInclusive;
+
+use protocol::dialects::native::{BATCH_MS_MAX, HISTORY_EVENTS_MAX, LAST_EVENTS_MAX};
+use protocol::{
+    Command, Error, Hello, Mode, Pattern, Position, Request, SEQ_MAX, Start, Subscribe,
+};
 
 /// The parameters of a query, in order, decoded.
 pub(super) fn pairs(query: Option<&str>) -> Vec<(String, String)> {
@@ -30,6 +35,14 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// The value of `limit`, in the bounds of every list that has one.
+///
+/// # Errors
+/// `bad_request`.
+pub(super) fn limit(value: &str) -> Result<u32, Error> {
+    whole("limit", value, 1..=HISTORY_EVENTS_MAX)
+}
+
 /// What a query asks to be subscribed to, with `last_id` from an earlier connection; `None` where
 /// it names no topics.
 ///
@@ -41,21 +54,24 @@ pub(super) fn subscription(
 ) -> Result<Option<Request>, Error> {
     let mut body =
         Subscribe { topics: Vec::new(), except: Vec::new(), start: Start::Now, mode: Mode::EVERY };
+    let mut starts = Vec::new();
     for (name, value) in pairs(query) {
         match name.as_str() {
             "topics" | "topic" => body.topics.extend(patterns(&value)?),
             "except" => body.except.extend(patterns(&value)?),
-            "last" => body.start = Start::Last(number(&name, &value)?),
-            "since" => body.start = Start::Since(number(&name, &value)?),
-            "after" => body.start = Start::Positions(positions(&value)?),
+            "last" => starts.push(Start::Last(whole(&name, &value, 1..=LAST_EVENTS_MAX)?)),
+            "since" => starts.push(Start::Since(time(&name, &value)?)),
+            "after" => starts.push(Start::Positions(positions(&value)?)),
             "latest" => body.mode.latest = flag(&name, &value)?,
             "max_rate" => {
-                let rate: f64 = number(&name, &value)?;
-                if !(rate > 0.0 && rate.is_finite()) {
-                    return Err(Error::bad_request("max_rate must be a number above 0"));
-                }
                 body.mode.latest = true;
-                body.mode.interval_ms = Mode::interval_of_rate(rate);
+                body.mode.interval_ms =
+                    body.mode.interval_ms.max(Mode::interval_of_rate(rate(&name, &value)?));
+            }
+            "batch_ms" => {
+                body.mode.batch = true;
+                body.mode.interval_ms =
+                    body.mode.interval_ms.max(whole(&name, &value, 1..=BATCH_MS_MAX)?);
             }
             "filter" => {
                 return Err(Error::bad_request("filters are not available in this version"));
@@ -64,6 +80,10 @@ pub(super) fn subscription(
             _ => {}
         }
     }
+    if starts.len() > 1 {
+        return Err(Error::bad_request("at most one of last, since and after, and that once"));
+    }
+    body.start = starts.pop().unwrap_or_default();
     if body.topics.is_empty() {
         return Ok(None);
     }
@@ -88,8 +108,23 @@ fn positions(value: &str) -> Result<Vec<Position>, Error> {
     value.split(',').map(str::trim).filter(|text| !text.is_empty()).map(Position::parse).collect()
 }
 
-fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Error> {
-    value.parse().map_err(|_| Error::bad_request(format!("{name} must be a number")))
+/// A whole number within `bounds`.
+fn whole(name: &str, value: &str, bounds: RangeInclusive<u32>) -> Result<u32, Error> {
+    value.parse().ok().filter(|number| bounds.contains(number)).ok_or_else(|| {
+        let (least, most) = bounds.into_inner();
+        Error::bad_request(format!("{name} must be a whole number from {least} to {most}"))
+    })
+}
+
+/// A time in ms since 1970, in the bounds of what JSON numbers keep exactly.
+fn time(name: &str, value: &str) -> Result<u64, Error> {
+    let time = value.parse().ok().filter(|time| *time <= SEQ_MAX);
+    time.ok_or_else(|| Error::bad_request(format!("{name} must be a time in ms since 1970")))
+}
+
+fn rate(name: &str, value: &str) -> Result<f64, Error> {
+    let rate = value.parse().ok().filter(|rate| Mode::is_rate(*rate));
+    rate.ok_or_else(|| Error::bad_request(format!("{name} must be {}", Mode::rate_rule())))
 }
 
 fn flag(name: &str, value: &str) -> Result<bool, Error> {
@@ -109,6 +144,30 @@ mod tests {
         let pairs = pairs(Some("a=%3e&b=x+y&c&d=%zz&e=%"));
         let pairs: Vec<_> = pairs.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
         assert_eq!(pairs, [("a", ">"), ("b", "x y"), ("c", ""), ("d", "%zz"), ("e", "%")]);
+    }
+
+    #[test]
+    fn bounds_are_those_of_a_subscription() {
+        let refusal = |query: &str| subscription(Some(query), None).unwrap_err().message;
+        for (query, message) in [
+            ("topics=a&last=0", "last must be a whole number from 1 to 100000"),
+            ("topics=a&last=100001", "last must be a whole number from 1 to 100000"),
+            ("topics=a&since=10m", "since must be a time in ms since 1970"),
+            ("topics=a&last=1&since=1", "at most one of last, since and after, and that once"),
+            (
+                "topics=a&max_rate=1001",
+                "max_rate must be a number of reads per second from 0.001 to 1000",
+            ),
+            ("topics=a&batch_ms=0", "batch_ms must be a whole number from 1 to 60000"),
+        ] {
+            assert_eq!(refusal(query), message, "{query}");
+        }
+        assert_eq!(limit("0").unwrap_err().message, "limit must be a whole number from 1 to 10000");
+        let slow = subscription(Some("topics=a&batch_ms=50&max_rate=10&other=1"), None).unwrap();
+        let Some(Request { command: Command::Subscribe(body), .. }) = slow else {
+            panic!("{slow:?}")
+        };
+        assert_eq!(body.mode, Mode { latest: true, interval_ms: 100, batch: true });
     }
 
     #[test]

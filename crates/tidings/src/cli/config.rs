@@ -1,5 +1,5 @@
 use serde_json::json;
-use server::config::reference_toml;
+use server::config::{reference_settings, reference_toml};
 
 use super::failure::Result;
 use super::output::Output;
@@ -8,7 +8,11 @@ use super::setup::{Setup, tell};
 const EXAMPLES: &str = "\
 Examples:
   tidings config > tidings.toml
-  tidings config --effective --config tidings.toml";
+  tidings config --effective --config tidings.toml
+  tidings config --effective --json
+
+With --json one object per setting: what it may be and means, or with --effective its value and
+where that was set.";
 
 /// Print every setting with its default and meaning, or what holds
 #[derive(clap::Args)]
@@ -23,15 +27,19 @@ pub(crate) struct Args {
 
 /// Prints settings as TOML.
 pub(crate) fn run(args: Args, out: &mut Output) -> Result {
-    let page = if args.effective {
-        let loaded = args.setup.load()?;
-        tell(&loaded);
-        loaded.effective()
-    } else {
-        reference_toml()
-    };
-    if out.is_json() {
-        return out.line(json!({ "toml": page }).to_string());
+    if !args.effective {
+        if !out.is_json() {
+            return out.text(&reference_toml());
+        }
+        let settings = reference_settings();
+        return settings.iter().try_for_each(|setting| out.line(json!(setting).to_string()));
     }
-    out.text(&page)
+    let loaded = args.setup.load()?;
+    tell(&loaded);
+    if !out.is_json() {
+        return out.text(&loaded.effective());
+    }
+    loaded.values().into_iter().try_for_each(|(key, value, origin)| {
+        out.line(json!({ "key": key, "value": value, "origin": origin }).to_string())
+    })
 }

@@ -3,9 +3,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::failure::Result;
-use super::output::{Output, cell};
+use super::output::{Output, cell, replace};
 use super::remote::{Globals, Remote, Side, block_on};
-use super::text::{now_ms, span};
+use super::text::{now_ms, size, span, time};
 
 /// Connections that are asked for at a time.
 const PAGE: usize = 1_000;
@@ -26,8 +26,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "USER", conflicts_with = "id")]
     user: Option<String>,
     /// At most so many connections
-    #[arg(long, value_name = "N", conflicts_with = "id")]
-    limit: Option<usize>,
+    #[arg(
+        long,
+        value_name = "N",
+        conflicts_with = "id",
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    limit: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -67,12 +72,39 @@ pub(crate) fn run(args: Args, globals: &Globals, out: &mut Output) -> Result {
     if out.is_json() {
         return out.json_line(connection.get());
     }
-    let connection: Value = serde_json::from_str(connection.get()).unwrap_or_default();
-    out.fields(&connection, &["id", "user", "device", "address", "endpoint", "subscriptions"])
+    let mut connection: Value = serde_json::from_str(connection.get()).unwrap_or_default();
+    make_readable(&mut connection);
+    let first = ["id", "user", "device", "address", "endpoint", "subscriptions", "positions"];
+    out.fields(&connection, &first)
+}
+
+/// Times, sizes and positions as people write them.
+fn make_readable(connection: &mut Value) {
+    for key in ["bytes_in", "bytes_out"] {
+        replace(connection, key, |bytes| bytes.as_u64().map(size));
+    }
+    replace(connection, "connected_at", |at| {
+        let at = at.as_u64()?;
+        Some(format!("{} ({} ago)", time(at), span(now_ms().saturating_sub(at))))
+    });
+    replace(connection, "positions", |positions| {
+        let of = |position: &Value, key: &str| position.get(key).map(cell).unwrap_or_default();
+        let spelled = positions.as_array()?.iter().map(|position| {
+            let place = ["stream", "epoch", "seq"].map(|key| of(position, key));
+            place.join(":")
+        });
+        let spelled: Vec<String> = spelled.collect();
+        Some(if spelled.is_empty() { "-".into() } else { spelled.join(", ") })
+    });
+    let Some(fields) = connection.as_object_mut() else { return };
+    if let Some(latency) = fields.remove("latency_ms") {
+        let latency = latency.as_u64().map_or_else(|| "-".into(), |ms| format!("{ms}ms"));
+        fields.insert("latency".into(), latency.into());
+    }
 }
 
 async fn list(remote: &Remote, args: &Args) -> Result<Vec<Box<RawValue>>> {
-    let limit = args.limit.unwrap_or(usize::MAX);
+    let limit = args.limit.and_then(|limit| limit.try_into().ok()).unwrap_or(usize::MAX);
     let mut found: Vec<Box<RawValue>> = Vec::new();
     let mut after = None;
     while found.len() < limit {

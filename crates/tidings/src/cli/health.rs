@@ -13,7 +13,7 @@ Examples:
 
 Ends with 1 where the server cannot deliver as it should.";
 
-/// Say how a running server does
+/// Say how well a running server works
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {}

@@ -1,3 +1,4 @@
+use client::Error;
 use client::http::percent_encoded;
 use protocol::dialects::native::HISTORY_EVENTS_MAX;
 use protocol::{Position, StreamName};
@@ -18,7 +19,9 @@ Examples:
   tidings history 'news.>' --limit 1000 --json
   tidings history '>' --stream default --after 42
 
-Prints kept events that this client may see, the oldest first. Lines are as `subscribe` prints them.";
+Prints kept events that this client may see, the oldest first. Lines are as `subscribe` prints them.
+Where the stream has started over since the position was noted, so that its epoch is another one,
+that is told and all that is kept is printed.";
 
 /// Print kept events
 #[derive(clap::Args)]
@@ -33,7 +36,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SEQ|STREAM:EPOCH:SEQ", value_parser = after)]
     after: Option<After>,
     /// At most so many events
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
     limit: u64,
 }
 
@@ -85,7 +93,8 @@ pub(crate) fn run(args: Args, globals: &Globals, out: &mut Output) -> Result {
     let mut query = Query::new(&args)?;
     let mut left = args.limit;
     while left > 0 {
-        let page: Page = block_on(remote.get(&query.path(left)))?;
+        let page: Page = block_on(read(&remote, &query, left))?;
+        query.tell_of_another_epoch(&page, out)?;
         let mut last = None;
         for text in &page.events {
             last = Some(print(text, &remote, out)?);
@@ -102,6 +111,21 @@ pub(crate) fn run(args: Args, globals: &Globals, out: &mut Output) -> Result {
         }
     }
     Ok(())
+}
+
+/// Reads a page; says how to name a stream where one is missing.
+async fn read(remote: &Remote, query: &Query<'_>, left: u64) -> Result<Page> {
+    let page = remote.http.get(&query.path(left)).await;
+    page.map_err(|error| {
+        let is_about_stream = query.stream.is_none()
+            && matches!(&error, Error::Refused(refusal) if refusal.code == "bad_request");
+        let failure = remote.explain(error);
+        if is_about_stream {
+            failure.hint("name the stream with --stream; `tidings streams` lists them")
+        } else {
+            failure
+        }
+    })
 }
 
 struct Query<'a> {
@@ -133,6 +157,19 @@ impl<'a> Query<'a> {
             }
         }
         Ok(query)
+    }
+
+    /// Says that a page does not go on where it was asked to.
+    fn tell_of_another_epoch(&self, page: &Page, out: &mut Output) -> Result {
+        let Some(asked) = self.epoch.as_ref().filter(|asked| **asked != page.epoch) else {
+            return Ok(());
+        };
+        out.flush()?;
+        let Page { stream, epoch, .. } = page;
+        note(&format!(
+            "{stream} has started over: its epoch is {epoch}, not {asked}; all that is kept follows"
+        ));
+        Ok(())
     }
 
     fn path(&self, left: u64) -> String {

@@ -47,6 +47,11 @@ mod config;
 mod profile;
 /// `tidings bench`.
 mod bench;
+/// `tidings help`.
+mod help;
+/// The page about the command line.
+#[cfg(test)]
+mod reference;
 
 use std::process::ExitCode;
 
@@ -70,6 +75,7 @@ Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration.";
     name = "tidings",
     version,
     after_help = EXAMPLES,
+    disable_help_subcommand = true,
     subcommand_required = true,
     arg_required_else_help = true,
     max_term_width = 100
@@ -98,6 +104,7 @@ enum Command {
     Config(config::Args),
     Profile(profile::Args),
     Bench(bench::Args),
+    Help(help::Args),
 }
 
 /// Reads the command line and does what it says.
@@ -120,6 +127,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Config(args) => config::run(args, &mut out),
         Command::Profile(args) => profile::run(args, &mut out),
         Command::Bench(args) => bench::run(args, &globals, &mut out),
+        Command::Help(args) => help::run(args, &mut out),
     };
     // What was printed before a failure is printed.
     let flushed = out.flush();

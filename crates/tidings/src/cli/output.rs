@@ -95,6 +95,15 @@ impl Output {
     }
 }
 
+/// Puts what people read into the place of a field, where there is something to read.
+pub(crate) fn replace(object: &mut Value, key: &str, text: impl Fn(&Value) -> Option<String>) {
+    if let Some(field) = object.get_mut(key)
+        && let Some(text) = text(field)
+    {
+        *field = text.into();
+    }
+}
+
 /// A JSON value as a person would write it in a table.
 pub(crate) fn cell(value: &Value) -> String {
     match value {

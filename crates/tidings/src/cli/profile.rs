@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::failure::{Failure, Result};
 use super::output::{self, Output};
 
@@ -23,8 +25,7 @@ enum Action {
 /// Lists or shows profiles.
 pub(crate) fn run(args: Args, out: &mut Output) -> Result {
     match args.action.unwrap_or(Action::List) {
-        // Programs get what there is: no line.
-        Action::List if out.is_json() => Ok(()),
+        Action::List if out.is_json() => out.line(json!({ "profiles": [] }).to_string()),
         Action::List => {
             output::note("no profiles ship in this version");
             Ok(())

@@ -11,7 +11,7 @@ Examples:
 
 What is wrong with a new configuration is told, and the old one stays whole.";
 
-/// Let a running server read its configuration anew
+/// Let a running server read its configuration again
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {}
@@ -42,7 +42,7 @@ pub(crate) fn run(_args: Args, globals: &Globals, out: &mut Output) -> Result {
         out.line(format!("waits    {setting}"))?;
     }
     if !restart_needed.is_empty() {
-        output::note("what waits takes hold when the server is started anew");
+        output::note("what waits takes hold when the server is restarted");
     }
     Ok(())
 }

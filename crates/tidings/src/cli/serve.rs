@@ -21,7 +21,7 @@ Examples:
   tidings serve --listen 127.0.0.1:0 --admin 127.0.0.1:0 --json
 
 The URLs to open are printed once it listens. SIGTERM and SIGINT send clients away and then end the
-server; a second one ends it at once. SIGHUP reads the configuration anew.";
+server; a second one ends it at once. SIGHUP lets it read its configuration again.";
 
 /// Run the server
 ///

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use server::config::{ConfigFile, LoadOptions, Loaded, Overrides, load};
+use server::config::{ConfigErrors, ConfigFile, LoadOptions, Loaded, Overrides, load};
 
 use super::failure::{Failure, Result};
 use super::output;
@@ -43,10 +43,18 @@ impl Setup {
 
     /// Reads the configuration.
     pub(crate) fn load(&self) -> Result<Loaded> {
-        let options = self.options()?;
-        load(&options, environment())
-            .map_err(|errors| Failure::configuration(errors.render(output::is_colourful())))
+        self.read()?.map_err(|errors| wrong(&errors))
     }
+
+    /// Reads the configuration, whose errors are the caller's to tell.
+    pub(crate) fn read(&self) -> Result<std::result::Result<Loaded, ConfigErrors>> {
+        Ok(load(&self.options()?, environment()))
+    }
+}
+
+/// What is wrong with a configuration.
+pub(crate) fn wrong(errors: &ConfigErrors) -> Failure {
+    Failure::configuration(errors.render(output::is_colourful()))
 }
 
 /// The variables that are text; what is not cannot be a setting.

@@ -3,7 +3,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::failure::Result;
-use super::output::{Output, cell};
+use super::output::{Output, cell, replace};
 use super::remote::{Globals, Side, block_on};
 use super::text::{size, span};
 
@@ -34,8 +34,11 @@ pub(crate) fn run(args: Args, globals: &Globals, out: &mut Output) -> Result {
         if out.is_json() {
             return out.json_line(stream.get());
         }
-        let stream: Value = serde_json::from_str(stream.get()).unwrap_or_default();
-        return out.fields(&stream, &["name", "topics", "epoch", "first", "last", "events"]);
+        let mut stream: Value = serde_json::from_str(stream.get()).unwrap_or_default();
+        replace(&mut stream, "bytes", |bytes| bytes.as_u64().map(size));
+        replace(&mut stream, "retain", |retain| Some(retention(retain)));
+        let first = ["name", "topics", "epoch", "first", "last", "events", "bytes", "retain"];
+        return out.fields(&stream, &first);
     }
     let listed: Listed = block_on(remote.get("/v1/streams"))?;
     if out.is_json() {

@@ -3,21 +3,10 @@ use crate::error::Error;
 use crate::json::check_depth;
 use crate::topic::quoted;
 
-/// The verbs of clients. Some are known only to be refused with a reason.
-const VERBS: [&str; 12] = [
-    "hello",
-    "subscribe",
-    "unsubscribe",
-    "publish",
-    "history",
-    "ping",
-    "ack",
-    "call",
-    "handle",
-    "presence",
-    "refresh",
-    "result",
-];
+/// The verbs of clients.
+const VERBS: [&str; 6] = ["hello", "subscribe", "unsubscribe", "publish", "history", "ping"];
+/// Verbs of clients that are known only to be refused with a reason.
+const VERBS_OF_LATER: [&str; 6] = ["ack", "call", "handle", "presence", "refresh", "result"];
 
 /// The fields of a message's outer object.
 pub(super) struct Envelope<'a> {
@@ -57,7 +46,7 @@ impl<'a> Envelope<'a> {
         let mut found: Option<Value<'static, 'a>> = None;
         let mut unknown = None;
         for (key, raw) in self.fields.iter() {
-            match VERBS.into_iter().find(|verb| *verb == key) {
+            match VERBS.into_iter().chain(VERBS_OF_LATER).find(|verb| *verb == key) {
                 Some(verb) => {
                     if let Some(Value { path: first, .. }) = found {
                         let message =

@@ -6,6 +6,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
+use crate::command::Mode;
 use crate::error::Error;
 use crate::topic::quoted;
 
@@ -255,12 +256,12 @@ impl<'a> Value<'_, 'a> {
         self.integer(wide).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
     }
 
-    /// A number above 0.
-    pub(super) fn positive(&self) -> Result<f64, Error> {
+    /// How often per second the newest events are read.
+    pub(super) fn rate(&self) -> Result<f64, Error> {
         let number = serde_json::from_str::<f64>(self.raw.get()).ok();
         number
-            .filter(|number| number.is_finite() && *number > 0.0)
-            .ok_or_else(|| self.must_be("a number above 0"))
+            .filter(|number| Mode::is_rate(*number))
+            .ok_or_else(|| self.must_be(Mode::rate_rule()))
     }
 
     /// A list of at most `items_max` values.

@@ -11,7 +11,7 @@ fn configuration_page_is_up_to_date() {
     let kept = std::fs::read_to_string(path).unwrap_or_default();
     assert!(
         kept == page,
-        "docs/configuration.md differs from the settings' definitions; to write it anew: \
+        "docs/configuration.md differs from the settings' definitions; to write it again: \
          UPDATE_DOCS=1 cargo test -p tidings-server configuration_page"
     );
 }
@@ -38,6 +38,18 @@ fn the_reference_sets_nothing_but_defaults() {
 }
 
 #[test]
+fn programs_get_every_setting_with_its_default() {
+    let settings: Vec<_> =
+        reference_settings().iter().map(|setting| serde_json::to_value(setting).unwrap()).collect();
+    let of = |key: &str| settings.iter().find(|setting| setting["key"] == key).unwrap();
+    assert_eq!(of("limits.connections")["default"], 100_000);
+    assert_eq!(of("stream.*.name")["required"], true);
+    assert_eq!(of("stream.*.retain.count")["default"], serde_json::Value::Null);
+    assert_eq!(of("auth.roles.*.subscribe")["takes_hold"], "reload");
+    assert!(settings.iter().all(|it| it["meaning"].as_str().is_some_and(|it| !it.is_empty())));
+}
+
+#[test]
 fn the_effective_configuration_says_where_values_came_from() {
     let text = "[log]\nlevel = \"debug\"\n[admin]\ntoken_env = \"T\"\n\n[[stream]]\nname = \"news\"\ntopics = [\"news.>\"]\nretain = { count = 5 }\n";
     let mut options = options(text);
@@ -58,6 +70,16 @@ fn the_effective_configuration_says_where_values_came_from() {
         assert!(effective.lines().any(|found| found == line), "{line}\n{effective}");
     }
     assert!(!effective.contains("canary"));
+    let values = loaded.values();
+    for (path, value, origin) in [
+        ("listen.public", "\"0.0.0.0:9000\"", "--listen"),
+        ("limits.connections", "7", "TIDINGS_LIMITS__CONNECTIONS"),
+        ("auth.roles.anonymous.subscribe", "[\">\"]", "default"),
+        ("stream.0.name", "\"news\"", "tidings.toml:7"),
+    ] {
+        let found = values.iter().find(|(found, ..)| found == path).unwrap();
+        assert_eq!((found.1.to_string().as_str(), found.2.as_str()), (value, origin), "{path}");
+    }
     assert_eq!(loaded.origin("log.level"), "tidings.toml:2");
     assert_eq!(loaded.origin("stream.0.retain"), "tidings.toml:9");
     assert_eq!(loaded.origin("log.format"), "default");

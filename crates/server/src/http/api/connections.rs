@@ -7,7 +7,7 @@ use protocol::{ClientId, CloseReason, Error, ErrorCode};
 use serde_json::{Value, json};
 
 use super::Result;
-use crate::http::query::pairs;
+use crate::http::query::{self, pairs};
 use crate::node::Node;
 use crate::registry::Connected;
 use crate::worker::{Peer, Shell};
@@ -27,17 +27,14 @@ struct Live {
 /// `GET /v1/connections?user=&limit=&after=`.
 pub(super) async fn list(
     State(node): State<Arc<Node>>,
-    RawQuery(query): RawQuery,
+    RawQuery(asked): RawQuery,
 ) -> Result<Response> {
     let (mut user, mut after, mut limit) = (None, None, LIMIT_DEFAULT);
-    for (name, value) in pairs(query.as_deref()) {
+    for (name, value) in pairs(asked.as_deref()) {
         match name.as_str() {
             "user" => user = Some(value),
             "after" => after = Some(ClientId::parse(&value)?),
-            "limit" => {
-                let wrong = |_| Error::bad_request("limit must be a whole number");
-                limit = value.parse::<usize>().map_err(wrong)?.clamp(1, LIMIT_MAX);
-            }
+            "limit" => limit = (query::limit(&value)? as usize).min(LIMIT_MAX),
             _ => {}
         }
     }

@@ -34,7 +34,7 @@ pub(super) async fn drain(State(node): State<Arc<Node>>) -> Response {
     answer(&json!({ "draining": true, "clients": clients, "deadline_ms": deadline_ms }))
 }
 
-/// `POST /v1/reload`: reads the configuration anew; where it is wrong the old one stays whole.
+/// `POST /v1/reload`: reads the configuration again; where it is wrong the old one stays whole.
 pub(super) async fn reload(State(node): State<Arc<Node>>) -> Result<Response> {
     let changes = crate::reload::reload(&node).await.map_err(Error::bad_request)?;
     Ok(answer(&json!({ "live": changes.live, "restart_needed": changes.restart_needed })))

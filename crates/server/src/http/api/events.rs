@@ -3,17 +3,14 @@ use std::sync::Arc;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use engine::{Action, Selector, StreamIndex, Viewer};
-use protocol::dialects::native::push_event_object;
+use protocol::dialects::native::{HISTORY_EVENTS_DEFAULT, push_event_object};
 use protocol::json::{push_str, push_u64};
 use protocol::{Answer, ClientId, Epoch, Error, ErrorCode, History, Pattern, SEQ_MAX, StreamName};
 use tokio::sync::oneshot;
 
 use super::Result;
-use crate::http::query::pairs;
+use crate::http::query::{limit, pairs};
 use crate::node::Node;
-
-/// Events that are answered where no limit is given.
-const LIMIT_DEFAULT: u32 = 100;
 
 /// `GET /v1/streams/{name}/events?after=&epoch=&limit=&topic=`: for operators, every audience.
 pub(super) async fn of_stream(
@@ -21,7 +18,7 @@ pub(super) async fn of_stream(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response> {
-    let mut history = history_of(query.as_deref())?;
+    let mut history = history_of(query.as_deref(), Some(Pattern::parse(">")?))?;
     let is_open = history.topic.as_str() == ">";
     history.stream = Some(StreamName::parse(&name)?);
     let stream = node.table.find(&name)?;
@@ -39,7 +36,7 @@ pub(super) async fn of_topics(
     State(node): State<Arc<Node>>,
     RawQuery(query): RawQuery,
 ) -> Result<Response> {
-    let history = history_of(query.as_deref())?;
+    let history = history_of(query.as_deref(), None)?;
     node.anonymous().authorize(Action::Subscribe, &history.topic)?;
     let stream = engine::history::stream_of(&node.table, &history)?;
     let viewer = Viewer { client: ClientId(0), user: None, groups: Vec::new() };
@@ -48,25 +45,27 @@ pub(super) async fn of_topics(
     answer(&node, stream, selector, history, false).await
 }
 
-fn history_of(query: Option<&str>) -> std::result::Result<History, Error> {
-    let topic = Pattern::parse(">")?;
-    let (stream, epoch, after, limit) = (None, None, 0, LIMIT_DEFAULT);
-    let mut history = History { topic, stream, epoch, after, limit };
+/// What a query asks for; without a `topic` that holds where it names none, it must name one.
+fn history_of(
+    query: Option<&str>,
+    mut topic: Option<Pattern>,
+) -> std::result::Result<History, Error> {
+    let (mut stream, mut epoch, mut after, mut most) = (None, None, 0, HISTORY_EVENTS_DEFAULT);
     for (name, value) in pairs(query) {
-        let number = || {
-            let wrong = || Error::bad_request(format!("{name} must be a whole number"));
-            value.parse::<u64>().map_err(|_| wrong())
-        };
         match name.as_str() {
-            "topic" => history.topic = Pattern::parse(&value)?,
-            "stream" => history.stream = Some(StreamName::parse(&value)?),
-            "epoch" => history.epoch = Some(Epoch::parse(&value)?),
-            "after" => history.after = number()?.min(SEQ_MAX),
-            "limit" => history.limit = u32::try_from(number()?).unwrap_or(u32::MAX),
+            "topic" => topic = Some(Pattern::parse(&value)?),
+            "stream" => stream = Some(StreamName::parse(&value)?),
+            "epoch" => epoch = Some(Epoch::parse(&value)?),
+            "after" => {
+                let seq = value.parse::<u64>().map(|seq| seq.min(SEQ_MAX));
+                after = seq.map_err(|_| Error::bad_request("after must be a whole number"))?;
+            }
+            "limit" => most = limit(&value)?,
             _ => {}
         }
     }
-    Ok(history)
+    let missing = || Error::bad_request("topic is missing: name a topic or a pattern");
+    Ok(History { topic: topic.ok_or_else(missing)?, stream, epoch, after, limit: most })
 }
 
 async fn answer(

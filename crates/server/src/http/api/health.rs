@@ -43,7 +43,7 @@ pub(super) async fn health(State(node): State<Arc<Node>>) -> Response {
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_ms": crate::clock::wall_ms().saturating_sub(node.started_at_ms),
         "connections": node.registry.len(),
-        "streams": node.table.specs().len(),
+        "streams": super::streams::listed(&node).count(),
         "workers": node.inboxes().len(),
         "draining": node.is_draining(),
         "stopped": node.is_stopped(),

@@ -1,30 +1,40 @@
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use super::{Route, table};
+use super::table::{self, Meanings, Route};
 
 /// `GET /v1/openapi.json`.
 pub(super) async fn document() -> Response {
-    super::json(describe(&table()).to_string().into_bytes())
+    super::json(describe(&table::public(), &table::admin()).to_string().into_bytes())
 }
 
-/// The table of routes as an OpenAPI 3.1 document.
-fn describe(routes: &[Route]) -> Value {
+/// The tables of routes as an OpenAPI 3.1 document.
+fn describe(public: &[Route], admin: &[Route]) -> Value {
     let mut paths = Map::new();
-    for route in routes {
+    let listeners = [("public", public), ("admin", admin)];
+    for (listener, route) in listeners.iter().flat_map(|(l, routes)| routes.iter().map(|r| (*l, r)))
+    {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
-        if let Some(path) = path.as_object_mut() {
-            path.insert(route.method.to_owned(), operation(route));
+        let Some(path) = path.as_object_mut() else { continue };
+        match path.get_mut(route.method).and_then(|known| known["tags"].as_array_mut()) {
+            // Both listeners have it; probes need no token at either.
+            Some(tags) => tags.push(listener.into()),
+            None => drop(path.insert(route.method.to_owned(), operation(route, listener))),
         }
     }
     json!({
         "openapi": "3.1.0",
         "info": {
-            "title": "Tidings admin API",
+            "title": "Tidings HTTP API",
             "version": env!("CARGO_PKG_VERSION"),
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "security": [{}, { "admin": [] }],
+        "tags": [
+            { "name": "public", "description": "Served by the public listener, for clients" },
+            { "name": "admin",
+                "description": "Served by the admin listener, for publishers and operators" },
+        ],
         "paths": paths,
         "components": {
             "securitySchemes": { "admin": { "type": "http", "scheme": "bearer" } },
@@ -33,26 +43,37 @@ fn describe(routes: &[Route]) -> Value {
     })
 }
 
-fn operation(route: &Route) -> Value {
+fn operation(route: &Route, listener: &str) -> Value {
     let in_path = route.path.split('/').filter_map(|part| {
         let name = part.strip_prefix('{')?.strip_suffix('}')?;
         Some(
             json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }),
         )
     });
-    let in_query = route.query.iter().map(|(name, meaning)| {
-        json!({ "name": name, "in": "query", "description": meaning, "schema": { "type": "string" } })
-    });
-    let parameters: Vec<Value> = in_path.chain(in_query).collect();
+    let named = |place: &'static str, names: Meanings| {
+        names.iter().map(move |(name, meaning)| {
+            json!({
+                "name": name, "in": place, "description": meaning, "schema": { "type": "string" },
+            })
+        })
+    };
+    // OpenAPI describes the content type by the body.
+    let headers = named("header", route.headers).filter(|it| it["name"] != "Content-Type");
+    let parameters: Vec<Value> =
+        in_path.chain(named("query", route.query)).chain(headers).collect();
     let mut operation = json!({
         "summary": route.summary,
         "operationId": id_of(route),
+        "tags": [listener],
         "parameters": parameters,
         "responses": {
             "200": { "description": "done", "content": content(route.answer) },
             "default": { "description": "refused", "content": content("Error") },
         },
     });
+    if let (true, Some(operation)) = (listener == "public", operation.as_object_mut()) {
+        operation.insert("security".into(), json!([]));
+    }
     if let (Some(body), Some(operation)) = (route.body, operation.as_object_mut()) {
         operation
             .insert("requestBody".into(), json!({ "required": true, "content": content(body) }));
@@ -70,6 +91,7 @@ fn content(schema: &str) -> Value {
     let media_type = match schema {
         "Raw" => "*/*",
         "Text" => "application/openmetrics-text",
+        "EventStream" => "text/event-stream",
         _ => "application/json",
     };
     json!({ media_type: { "schema": { "$ref": format!("#/components/schemas/{schema}") } } })
@@ -78,6 +100,11 @@ fn content(schema: &str) -> Value {
 fn schemas() -> Value {
     let text = json!({ "type": "string" });
     let number = json!({ "type": "integer", "minimum": 0 });
+    let flag = json!({ "type": "boolean" });
+    let texts = json!({ "type": "array", "items": text });
+    let bound = json!({ "type": ["integer", "null"], "description": "null is no bound" });
+    let maybe_text = json!({ "type": ["string", "null"] });
+    let admin_only = json!({ "type": "string", "description": "told by the admin listener only" });
     let list_of = |name: &str| json!({ "type": "array", "items": { "$ref": format!("#/components/schemas/{name}") } });
     let event = json!({
         "type": "object",
@@ -91,7 +118,7 @@ fn schemas() -> Value {
         "type": "object",
         "required": ["stream", "epoch", "seq", "duplicate", "durability"],
         "properties": {
-            "stream": text, "epoch": text, "seq": number, "duplicate": { "type": "boolean" },
+            "stream": text, "epoch": text, "seq": number, "duplicate": flag,
             "durability": { "enum": ["memory", "buffered", "fsync", "broker"] },
         },
     });
@@ -102,32 +129,52 @@ fn schemas() -> Value {
         "Appended": { "oneOf": [appended, { "type": "array", "items": {
             "oneOf": [appended, { "$ref": "#/components/schemas/Error" }] } }] },
         "Stream": { "type": "object", "properties": {
-            "name": text, "topics": { "type": "array", "items": text }, "epoch": text,
+            "name": text, "topics": texts, "epoch": text,
             "first": number, "last": number, "events": number, "bytes": number,
             "durability": text, "priority": { "type": "integer" }, "deliver": text,
-            "retain": { "type": "object" } } },
+            "retain": { "type": "object", "properties": {
+                "count": bound, "age_ms": bound, "bytes": bound } } } },
         "Streams": { "type": "object", "properties": { "streams": list_of("Stream") } },
         "Event": { "type": "object", "properties": {
-            "topic": text, "stream": text, "seq": number, "time": number, "data": {},
-            "user": text } },
+            "topic": text, "stream": text, "seq": number, "time": number,
+            "data": { "description": "JSON as it was published, or content_type and base64" },
+            "binary": { "const": true, "description": "data are bytes" },
+            "headers": { "type": "object", "additionalProperties": text },
+            "user": admin_only, "group": admin_only, "client": admin_only } },
         "Events": { "type": "object", "properties": {
             "events": list_of("Event"), "stream": text, "epoch": text, "first": number,
-            "last": number, "more": { "type": "boolean" } } },
+            "last": number, "more": flag } },
+        "EventStream": { "type": "string",
+            "description": "server-sent events; docs/protocol.md describes them" },
+        "Position": { "type": "object", "properties": {
+            "stream": text, "epoch": text, "seq": number } },
         "Connection": { "type": "object", "properties": {
-            "id": text, "user": {}, "device": {}, "address": {}, "endpoint": text,
-            "dialect": text, "transport": text, "connected_at": number,
-            "subscriptions": { "type": "array", "items": text }, "messages_in": number,
-            "messages_out": number, "bytes_in": number, "bytes_out": number, "latency_ms": {},
+            "id": text, "user": maybe_text, "device": maybe_text, "groups": texts,
+            "address": maybe_text, "endpoint": text, "dialect": text, "transport": text,
+            "connected_at": number, "subscriptions": texts, "positions": list_of("Position"),
+            "messages_in": number, "messages_out": number, "bytes_in": number,
+            "bytes_out": number, "latency_ms": { "type": ["integer", "null"] },
             "health": { "enum": ["good", "slow"] }, "lag": number } },
         "Connections": { "type": "object", "properties": {
-            "connections": list_of("Connection"), "total": number,
-            "more": { "type": "boolean" } } },
+            "connections": list_of("Connection"), "total": number, "more": flag } },
+        "Closed": { "type": "object", "properties": { "closed": text } },
+        "Member": { "type": "object", "properties": {
+            "client": text, "group": text, "member": flag } },
+        "Stopped": { "type": "object", "properties": { "stopped": flag } },
+        "Draining": { "type": "object", "properties": {
+            "draining": flag, "clients": number, "deadline_ms": number } },
+        "Changes": { "type": "object", "properties": {
+            "live": texts, "restart_needed": texts } },
         "Health": { "type": "object", "properties": {
             "status": { "enum": ["ok", "degraded"] },
             "level": { "enum": ["excellent", "good", "fair", "poor", "critical"] },
-            "reasons": { "type": "array", "items": text } } },
+            "reasons": texts, "probe_ms": { "type": "number" }, "node": text, "version": text,
+            "uptime_ms": number, "connections": number, "streams": number, "workers": number,
+            "draining": flag, "stopped": flag } },
         "Ready": { "type": "object", "properties": {
-            "ready": { "type": "boolean" }, "reasons": { "type": "array", "items": text } } },
+            "ready": flag, "reasons": texts, "probe_ms": { "type": "number" } } },
+        "Alive": { "type": "object", "properties": { "status": { "const": "ok" } } },
+        "Figures": { "type": "object", "additionalProperties": number },
         "Object": { "type": "object" },
         "Text": text,
         "Error": { "type": "object", "required": ["error"], "properties": { "error": {
@@ -142,7 +189,7 @@ mod tests {
 
     #[test]
     fn every_reference_leads_somewhere() {
-        let document = describe(&table());
+        let document = describe(&table::public(), &table::admin());
         let text = document.to_string();
         let references = text.split("\"$ref\":\"#").skip(1);
         let mut count = 0;
@@ -156,7 +203,9 @@ mod tests {
 
     #[test]
     fn operations_have_names_of_their_own() {
-        let names: std::collections::BTreeSet<_> = table().iter().map(id_of).collect();
-        assert_eq!(names.len(), table().len());
+        for routes in [table::public(), table::admin()] {
+            let names: std::collections::BTreeSet<_> = routes.iter().map(id_of).collect();
+            assert_eq!(names.len(), routes.len());
+        }
     }
 }

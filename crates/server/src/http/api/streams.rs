@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use engine::{StreamIndex, StreamTable};
+use engine::StreamIndex;
 use serde_json::{Value, json};
 
 use super::Result;
@@ -10,12 +10,7 @@ use crate::node::Node;
 
 /// `GET /v1/streams`.
 pub(super) async fn list(State(node): State<Arc<Node>>) -> Response {
-    let streams: Vec<Value> = node
-        .table
-        .indexes()
-        .filter(|at| !is_internal(&node.table, *at))
-        .filter_map(|at| describe(&node, at))
-        .collect();
+    let streams: Vec<Value> = listed(&node).filter_map(|at| describe(&node, at)).collect();
     super::json(json!({ "streams": streams }).to_string().into_bytes())
 }
 
@@ -29,9 +24,12 @@ pub(super) async fn show(
     Ok(super::json(state.to_string().into_bytes()))
 }
 
-/// Whether a stream is the system's, which listings leave out.
-fn is_internal(table: &StreamTable, at: StreamIndex) -> bool {
-    table.spec(at).is_some_and(|spec| spec.name.as_str().starts_with('$'))
+/// The streams that listings have: all but the system's.
+pub(super) fn listed(node: &Node) -> impl Iterator<Item = StreamIndex> {
+    let is_internal = |at: &StreamIndex| {
+        node.table.spec(*at).is_some_and(|spec| spec.name.as_str().starts_with('$'))
+    };
+    node.table.indexes().filter(move |at| !is_internal(at))
 }
 
 fn describe(node: &Node, at: StreamIndex) -> Option<Value> {

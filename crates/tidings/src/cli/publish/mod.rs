@@ -66,11 +66,12 @@ pub(crate) struct Args {
     /// Publish the bytes of this file; `-` stands for standard input
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// What the file holds; `application/json` makes it an event with JSON data
+    /// What the file holds, with --file; `application/json` makes it an event with JSON data
     #[arg(
         long,
         value_name = "TYPE",
         requires = "file",
+        conflicts_with = "data",
         default_value = "application/octet-stream"
     )]
     content_type: String,

@@ -8,8 +8,8 @@ mod progress;
 pub(super) mod print;
 
 use client::{Item, Position, Subscribe};
-use protocol::Start;
 use protocol::dialects::native::LAST_EVENTS_MAX;
+use protocol::{Mode, Start};
 use tokio::sync::mpsc::error::TryRecvError;
 
 use super::failure::{Failure, Result};
@@ -41,14 +41,14 @@ pub(crate) struct Args {
     /// What to watch
     #[arg(required = true, value_name = "PATTERN")]
     patterns: Vec<String>,
-    /// Start with the last N events of each stream
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(LAST_EVENTS_MAX)))]
+    /// Start with the last N events of each stream (1 to 100000)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(LAST_EVENTS_MAX)))]
     last: Option<u32>,
     /// Start so long ago (10m) or at a time (2026-01-31T12:00:00Z, 2026-01-31, ms since 1970)
     #[arg(long, value_name = "10m|TIME", value_parser = start::since)]
     since: Option<u64>,
-    /// Start behind this position; may be repeated, one for each stream. A stream that is not named
-    /// starts at its first kept event
+    /// Start behind this position; may be repeated, one for each stream that the patterns reach. A
+    /// stream that is not named starts at its first kept event
     #[arg(long, value_name = "STREAM:EPOCH:SEQ", value_parser = start::position)]
     after: Vec<Position>,
     /// Start where the device has come to
@@ -57,8 +57,8 @@ pub(crate) struct Args {
     /// Only the newest event of each topic
     #[arg(long)]
     latest: bool,
-    /// Only the newest event of each topic, at most N times a second
-    #[arg(long, value_name = "N")]
+    /// Only the newest event of each topic, at most N times a second (0.001 to 1000)
+    #[arg(long, value_name = "N", value_parser = rate)]
     max_rate: Option<f64>,
     /// Name this device
     #[arg(long, value_name = "DEVICE")]
@@ -69,6 +69,11 @@ pub(crate) struct Args {
     /// Print just the data, byte for byte, each followed by a line break
     #[arg(long)]
     raw: bool,
+}
+
+fn rate(text: &str) -> std::result::Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| Mode::is_rate(*rate));
+    rate.ok_or_else(|| format!("write {}", Mode::rate_rule()))
 }
 
 /// Prints events until it is told to end.

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use client::{Client, Error, Item, Options, Subscribe, Subscription, WebSocketConnector};
+use client::{Client, Error, Item, Options, Position, Subscribe, Subscription, WebSocketConnector};
 use protocol::{CloseReason, Start};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -147,7 +147,13 @@ impl Talk {
 
     async fn subscribe(&mut self, client: &Client, start: Start) -> Result<Subscription, Error> {
         let is_return = !self.progress.positions().is_empty();
+        let named = match &start {
+            // Where it was, it may go on whatever became of its streams.
+            Start::Positions(positions) if !is_return => positions.clone(),
+            _ => Vec::new(),
+        };
         let subscription = client.subscribe(self.plan.subscribe.clone().from(start)).await?;
+        check_streams(&named, subscription.positions())?;
         self.progress.begin(subscription.positions());
         if is_return {
             self.tell("connected again".into()).await;
@@ -186,6 +192,20 @@ impl Talk {
         // Whoever does not listen any more does not want to know.
         let _ = self.news.send(News::Note(text)).await;
     }
+}
+
+/// Whether the subscription reaches every stream whose position was named: the server passes over
+/// others.
+fn check_streams(named: &[Position], reached: &[Position]) -> Result<(), Error> {
+    let is_reached = |at: &&Position| reached.iter().any(|other| other.stream == at.stream);
+    let Some(Position { stream, .. }) = named.iter().find(|at| !is_reached(at)) else {
+        return Ok(());
+    };
+    let reached: Vec<&str> = reached.iter().map(|at| at.stream.as_str()).collect();
+    Err(Error::Invalid(format!(
+        "--after names the stream {stream}; the patterns reach only {}",
+        reached.join(", ")
+    )))
 }
 
 /// Why there is no connection at all.

@@ -80,7 +80,7 @@ impl<'a> Printer<'a> {
         }
         // In the new epoch nothing may be missing.
         let missing = match to.checked_sub(*from) {
-            None => format!("{stream} begins anew ({reason})"),
+            None => format!("{stream} starts over ({reason})"),
             Some(0) => format!("{stream} {from} will not come ({reason})"),
             Some(_) => format!("{stream} {from} to {to} will not come ({reason})"),
         };

@@ -29,7 +29,7 @@ fn mode(fields: &Fields<'_>, path: &Path<'_>) -> Result<Mode, Error> {
     if let Some(rate) = fields.get(path, "max_rate") {
         // A rate is how often the newest events are read, so it implies `latest`.
         mode.latest = true;
-        mode.interval_ms = Mode::interval_of_rate(rate.positive()?);
+        mode.interval_ms = Mode::interval_of_rate(rate.rate()?);
     }
     if let Some(batch) = fields.get(path, "batch_ms") {
         mode.batch = true;

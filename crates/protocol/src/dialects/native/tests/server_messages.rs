@@ -163,6 +163,6 @@ fn gap_mark_and_closing() {
     );
     check(
         &closing(CloseReason::Forbidden, None),
-        r#"{"closing":{"code":4403,"reason":"forbidden or revoked"}}"#,
+        r#"{"closing":{"code":4403,"reason":"closed by an operator"}}"#,
     );
 }
