@@ -125,6 +125,7 @@ impl World {
     }
 
     fn schedule_ask(&mut self, ask: Ask) {
+        self.asked_at = self.clock.ms();
         let is_away = self.away_until > self.clock.ms();
         let luck = if self.is_healing {
             Luck::Good

@@ -15,8 +15,12 @@ use super::store::{Ask, Found, Luck, Store};
 use super::topology::Topology;
 use super::wire::{OpenTokens, Said, SimRenderer};
 
-/// How long a world goes on without faults, so that everybody can reach the head.
+/// How long a world goes on without faults once nobody asks the broker for anything more: who does
+/// is still on the way to the head.
 const HEAL_MS: u64 = 10_000;
+
+/// How long it goes on at most: who asks for longer gets nowhere.
+const HEAL_MAX_MS: u64 = 600_000;
 
 /// Most steps that are told.
 const TRACE_MAX: usize = 1 << 20;
@@ -42,6 +46,8 @@ pub struct World {
     pub(super) refills: u64,
     /// The broker cannot be reached until then, in ms.
     pub(super) away_until: u64,
+    /// The broker was asked for something last then, in ms.
+    pub(super) asked_at: u64,
     /// The last append is carried out then, so that appends keep their order, in ms.
     pub(super) append_at: u64,
     /// Nobody comes until then, in ms.
@@ -141,6 +147,7 @@ impl World {
             published: 0,
             refills: 0,
             away_until: 0,
+            asked_at: 0,
             append_at: 0,
             silent_until: 0,
             is_healing: false,
@@ -212,9 +219,10 @@ impl World {
 
     /// Lets everything happen that happens.
     pub fn run(&mut self) -> u64 {
-        let end = self.topology.duration_ms + self.topology.silence_ms + HEAL_MS;
+        let heals_at = self.topology.duration_ms + self.topology.silence_ms;
         let mut healed = 0;
         loop {
+            let end = (heals_at.max(self.asked_at) + HEAL_MS).min(heals_at + HEAL_MAX_MS);
             let timer = self.next_timer();
             let next = self.schedule.peek().map(|Reverse((ms, ..))| *ms);
             let Some(ms) = timer.map(|(ms, _)| ms).into_iter().chain(next).min() else { break };

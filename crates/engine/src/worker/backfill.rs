@@ -15,6 +15,23 @@ pub(super) struct Backfill {
     until: Seq,
 }
 
+impl Backfill {
+    /// Takes what a page shows; whether the view is complete now.
+    fn take(&mut self, page: &Page, view: &mut View) -> bool {
+        // What is not kept any more needs no page.
+        self.at = self.at.max(page.first.saturating_sub(1));
+        for segment in &page.segments {
+            if let Segment::Batch(batch) = segment {
+                view.insert(batch, self.at);
+            }
+            self.at = self.at.max(segment.last());
+        }
+        // An empty page alone proves nothing: it may have been asked for earlier, and read before
+        // there was what the view lacks.
+        self.at >= self.until
+    }
+}
+
 impl Worker {
     /// Whether the stream's view is complete for what follows `after`; if not, that is seen to and
     /// readers look again when it is done.
@@ -49,13 +66,7 @@ impl Worker {
             stream.backfill = None;
             return self.look_again_at_view(at);
         };
-        for segment in &page.segments {
-            if let Segment::Batch(batch) = segment {
-                view.insert(batch, backfill.at.max(page.first.saturating_sub(1)));
-            }
-            backfill.at = backfill.at.max(segment.last());
-        }
-        if page.segments.is_empty() || backfill.at >= backfill.until {
+        if backfill.take(page, view) {
             view.extend_to(backfill.from);
             stream.backfill = None;
             return self.look_again_at_view(at);
@@ -77,5 +88,51 @@ impl Worker {
         for place in places {
             self.look_again(place);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use protocol::{Draft, Epoch, Event, Payload, Topic};
+
+    use super::*;
+    use crate::broker::Batch;
+
+    fn page(first: Seq, seqs: Range<Seq>) -> Page {
+        let event = |seq| {
+            let topic = Topic::parse(&format!("t.{seq}")).unwrap();
+            let draft = Draft::new(topic, Payload::Json(Bytes::from_static(b"1")));
+            Event { seq, time_ms: 0, draft }
+        };
+        let batch = Batch::new(seqs.map(event).collect());
+        let segments = batch.map(|batch| Segment::Batch(Arc::new(batch))).into_iter().collect();
+        Page { epoch: Epoch::from_bits(1), first, segments }
+    }
+
+    fn seqs(view: &View) -> Vec<Seq> {
+        view.after(0).map(|event| event.seq).collect()
+    }
+
+    #[test]
+    fn a_page_from_before_the_missing_events_does_not_complete_the_view() {
+        let mut view = View::new(5);
+        let mut backfill = Backfill { from: 0, at: 0, until: 5 };
+        assert!(!backfill.take(&page(1, 1..1), &mut view));
+        assert!(!backfill.take(&page(1, 1..3), &mut view));
+        assert!(backfill.take(&page(2, 3..7), &mut view));
+        assert_eq!(seqs(&view), [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn nothing_is_missing_of_what_is_not_kept() {
+        let mut view = View::new(5);
+        let mut backfill = Backfill { from: 0, at: 0, until: 5 };
+        assert!(!backfill.take(&page(3, 1..5), &mut view));
+        assert!(backfill.take(&page(6, 6..6), &mut view));
+        assert_eq!(seqs(&view), [3, 4]);
     }
 }
