@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -11,6 +12,11 @@ use super::stamp::{Padding, Stamp};
 pub(crate) trait Telling: Send {
     /// Appends what tells the server one event.
     fn tell(&mut self, topic: &str, data: &[u8], out: &mut Vec<u8>);
+
+    /// Where each event needs a connection of its own, because the server closes it behind each.
+    fn reconnects_to(&self) -> Option<SocketAddr> {
+        None
+    }
 }
 
 /// Publishes over one connection. Answers are read by a thread of their own and not looked at:
@@ -24,7 +30,12 @@ pub(crate) struct Publisher {
     padding: Padding,
     data: Vec<u8>,
     out: Vec<u8>,
+    /// Connections of one event each, the newest last.
+    apart: VecDeque<TcpStream>,
 }
+
+/// More of them have been answered long ago.
+const APART_MAX: usize = 256;
 
 impl Publisher {
     /// Publishes events of `bytes` bytes over a connection that is ready for it; their times
@@ -43,7 +54,17 @@ impl Publisher {
         });
         let (data, out) = (Vec::new(), Vec::new());
         let padding = Padding::Plain;
-        Ok(Self { socket, telling, start, number: 0, bytes, padding, data, out })
+        Ok(Self {
+            socket,
+            telling,
+            start,
+            number: 0,
+            bytes,
+            padding,
+            data,
+            out,
+            apart: VecDeque::new(),
+        })
     }
 
     /// Fills events with words instead of one letter.
@@ -60,10 +81,30 @@ impl Publisher {
         self.data.clear();
         stamp.data(self.bytes, self.padding, &mut self.data);
         self.telling.tell(topic, &self.data, &mut self.out);
+        if let Some(address) = self.telling.reconnects_to() {
+            self.send_apart(address);
+        }
+    }
+
+    /// Sends over a connection of its own. What fails is missed at the other end, and so counted.
+    fn send_apart(&mut self, address: SocketAddr) {
+        if let Ok(mut socket) = TcpStream::connect(address)
+            && socket.write_all(&self.out).is_ok()
+        {
+            // It has to stay until it is answered.
+            self.apart.push_back(socket);
+            if self.apart.len() > APART_MAX {
+                self.apart.pop_front();
+            }
+        }
+        self.out.clear();
     }
 
     /// Sends what was added.
     pub(crate) fn flush(&mut self) -> Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
         let sent = self.socket.write_all(&self.out).context("publishing");
         self.out.clear();
         sent

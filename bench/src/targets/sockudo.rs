@@ -1,4 +1,4 @@
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ use sha2::Sha256;
 use super::{Setup, Target, Tools, printed_version};
 use crate::load::dialogue::{Dialogue, Heard, Subscription, text};
 use crate::load::frames;
-use crate::load::publisher::{OverTcp, Telling, converse};
+use crate::load::publisher::{Telling, converse};
 
 /// Sockudo: the Pusher protocol; published to over its HTTP API.
 pub(crate) struct Sockudo;
@@ -51,13 +51,26 @@ impl Target for Sockudo {
 
     fn publisher(&self, setup: &Setup<'_>) -> Result<(TcpStream, Box<dyn Telling>)> {
         let socket = converse(setup.clients, b"", b"")?;
-        Ok((socket, Box::new(OverTcp(tell))))
+        Ok((socket, Box::new(Requests(setup.clients))))
+    }
+}
+
+/// The server closes a connection behind each request.
+struct Requests(SocketAddr);
+
+impl Telling for Requests {
+    fn tell(&mut self, topic: &str, data: &[u8], out: &mut Vec<u8>) {
+        push_request(topic, data, out);
+    }
+
+    fn reconnects_to(&self) -> Option<SocketAddr> {
+        Some(self.0)
     }
 }
 
 /// A signed request (Pusher's HTTP API): the signature covers method, path and query, and so the
 /// body by its MD5.
-fn tell(topic: &str, data: &[u8], out: &mut Vec<u8>) {
+fn push_request(topic: &str, data: &[u8], out: &mut Vec<u8>) {
     let data = serde_json::Value::from(String::from_utf8_lossy(data));
     let body = format!("{{\"name\":\"e\",\"channel\":\"{topic}\",\"data\":{data}}}");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
