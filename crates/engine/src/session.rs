@@ -85,6 +85,10 @@ pub(crate) struct Rare {
     pub(crate) replays: Vec<Replay>,
     /// A command that waits for an answer from outside; those behind it wait too.
     pub(crate) subscribing: Option<Subscribing>,
+    /// A history that is being read, in the same way: an answer is large, so there is one at a
+    /// time.
+    pub(crate) reading: Option<Request>,
+    /// What came behind it in one read of the transport.
     pub(crate) waiting: VecDeque<Request>,
 }
 
@@ -138,7 +142,20 @@ pub(crate) struct Subscribing {
     pub(crate) awaited: u32,
 }
 
+impl Rare {
+    /// Whether a command waits for an answer from outside.
+    pub(crate) fn awaits_answer(&self) -> bool {
+        self.subscribing.is_some() || self.reading.is_some()
+    }
+}
+
 impl Session {
+    /// Whether a new command has to wait for an earlier one.
+    pub(crate) fn must_wait(&self) -> bool {
+        let rare = self.rare.as_ref();
+        rare.is_some_and(|rare| rare.awaits_answer() || !rare.waiting.is_empty())
+    }
+
     /// Whether an event of this audience is for it.
     pub(crate) fn sees(&self, audience: &Audience) -> bool {
         match audience {

@@ -101,7 +101,7 @@ impl Worker {
             && rare.beginnings.is_empty()
             && rare.endings.is_empty()
             && rare.replays.is_empty()
-            && rare.subscribing.is_none()
+            && !rare.awaits_answer()
             && rare.waiting.is_empty());
         session.rare = is_needed.then_some(rare);
         if has_changed {

@@ -53,7 +53,7 @@ impl Worker {
         let readers = session.readers.iter().filter_map(|reader| self.keep_reader(reader));
         let readers = readers.collect();
         let rare = session.rare.map(|rare| *rare).unwrap_or_default();
-        let first = rare.subscribing.map(|subscribing| subscribing.request);
+        let first = rare.subscribing.map(|subscribing| subscribing.request).or(rare.reading);
         let commands: Vec<_> = first.into_iter().chain(rare.waiting).collect();
         // They are counted again when they are carried out.
         let commands_in = session.counts.commands_in.saturating_sub(commands.len() as u64);

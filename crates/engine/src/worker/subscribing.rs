@@ -131,19 +131,6 @@ impl Worker {
         }
     }
 
-    /// Carries out the commands that waited behind one that is done.
-    pub(super) fn go_on_waiting(&mut self, key: ClientKey) {
-        while let Some(session) = self.session_mut(key) {
-            let Some(rare) = &mut session.rare else { return };
-            if rare.subscribing.is_some() {
-                return;
-            }
-            let Some(request) = rare.waiting.pop_front() else { return };
-            self.counters.commands += 1;
-            self.carry_out(key, request);
-        }
-    }
-
     /// Begins a subscription in each of its streams.
     fn begin(
         &mut self,
