@@ -112,7 +112,7 @@ fn schemas() -> Value {
             "user": text } },
         "Events": { "type": "object", "properties": {
             "events": list_of("Event"), "stream": text, "epoch": text, "first": number,
-            "last": number, "more": { "type": "boolean" } } },
+            "last": number, "after": number, "more": { "type": "boolean" } } },
         "Connection": { "type": "object", "properties": {
             "id": text, "user": {}, "device": {}, "address": {}, "endpoint": text,
             "dialect": text, "transport": text, "connected_at": number,
