@@ -304,6 +304,11 @@ impl Subscription {
         &self.except
     }
 
+    /// How many patterns it names.
+    pub(crate) fn pattern_count(&self) -> usize {
+        self.takes.len() + self.except.len()
+    }
+
     /// How many patterns it takes.
     pub(crate) fn topic_count(&self) -> usize {
         self.takes.len()

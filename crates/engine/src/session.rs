@@ -67,6 +67,8 @@ pub(crate) struct Reader {
     pub(crate) cursor: Seq,
     /// Not before this time may it read again, in ms of the worker's clock.
     pub(crate) due_ms: u64,
+    /// A timer looks at `due_ms` at this time.
+    pub(crate) timer_ms: u64,
     /// Where a read that is under way ends: what comes meanwhile waits for the next one, so that
     /// a write that fills up in between does not raise the rate.
     pub(crate) until: Seq,
@@ -137,9 +139,10 @@ pub(crate) struct Subscribing {
     pub(crate) bodies: Vec<Subscribe>,
     /// Tells late answers to an earlier request from answers to this one.
     pub(crate) attempt: u64,
-    /// Places that were looked up, each for one of `bodies`.
+    /// Places that are to be looked up, each for one of `bodies`; the next one is the last.
+    pub(crate) to_locate: Vec<(usize, StreamIndex)>,
+    /// Places that were looked up, sorted.
     pub(crate) located: Vec<(usize, StreamIndex, Located)>,
-    pub(crate) awaited: u32,
 }
 
 impl Rare {

@@ -8,6 +8,9 @@ use crate::render::Stream;
 use crate::session::Reader;
 use crate::streams::StreamIndex;
 
+/// How far ahead a timer is set at most: it outlives its session.
+const TIMER_MS_MAX: u64 = 60_000;
+
 /// What one step of a reader came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -70,10 +73,22 @@ impl Worker {
             return Step::Live;
         }
         if reader.due_ms > self.now.ms {
-            self.schedule_read(place, reader.due_ms);
+            self.wait_until_due(place, at_reader);
             return Step::Waits;
         }
         self.read(place, at_reader, &reader)
+    }
+
+    /// Sets a timer for the reader, unless one is set: it is asked to read on far more often than
+    /// its time comes.
+    fn wait_until_due(&mut self, place: u32, at_reader: usize) {
+        let now_ms = self.now.ms;
+        let session = self.sessions.get_mut(place as usize);
+        let reader = session.and_then(|session| session.readers.get_mut(at_reader));
+        let Some(reader) = reader.filter(|reader| reader.timer_ms <= now_ms) else { return };
+        let at_ms = reader.due_ms.min(now_ms + TIMER_MS_MAX);
+        reader.timer_ms = at_ms;
+        self.schedule_read(place, at_ms);
     }
 
     /// Everything for the reader is sent: new events reach it in the burst in which they come.

@@ -101,7 +101,8 @@ impl Worker {
     fn keep_reader(&self, reader: &Reader) -> Option<(Reader, Epoch)> {
         let stream = self.streams.get(reader.stream.get())?;
         let cursor = reader.position(stream.read);
-        let reader = Reader { cursor, is_live: false, due_ms: 0, until: 0, ..reader.clone() };
+        let (is_live, due_ms, timer_ms, until) = (false, 0, 0, 0);
+        let reader = Reader { cursor, is_live, due_ms, timer_ms, until, ..reader.clone() };
         Some((reader, stream.epoch.clone()))
     }
 

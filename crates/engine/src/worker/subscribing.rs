@@ -54,8 +54,8 @@ impl Worker {
     fn may_subscribe(&self, key: ClientKey, bodies: &[Subscribe]) -> Result<(), Error> {
         let Some(session) = self.session(key) else { return Ok(()) };
         let subscriptions = session.subscriptions.iter().filter_map(|key| self.index.get(*key));
-        let held: usize = subscriptions.map(|subscription| subscription.topic_count()).sum();
-        let asked: usize = bodies.iter().map(|body| body.topics.len()).sum();
+        let held: usize = subscriptions.map(|subscription| subscription.pattern_count()).sum();
+        let asked: usize = bodies.iter().map(|body| body.topics.len() + body.except.len()).sum();
         if held + asked > session.subscriptions_max as usize {
             let message =
                 format!("at most {} patterns may be subscribed", session.subscriptions_max);
@@ -79,8 +79,8 @@ impl Worker {
         resume: Option<Vec<Position>>,
         bodies: Vec<Subscribe>,
     ) {
-        let (located, attempt, awaited) = (Vec::new(), 0, 0);
-        let mut subscribing = Subscribing { request, resume, bodies, located, attempt, awaited };
+        let (to_locate, located, attempt) = (Vec::new(), Vec::new(), 0);
+        let mut subscribing = Subscribing { request, resume, bodies, attempt, to_locate, located };
         if !self.locate(key, &mut subscribing) {
             return self.begin_all(key, subscribing);
         }
@@ -183,7 +183,8 @@ impl Worker {
         let joins =
             readers.all(|reader| reader.position(read) == asked && reader.is_reset == is_reset);
         let after = if joins { asked } else { read };
-        if after > asked {
+        // Where nothing is kept behind the old epoch, its gap is still to be told.
+        if after > asked || (is_reset && !joins) {
             let is_latest = mode.latest;
             let (subscription, stream, cursor, until) = (key, at, asked, read);
             let replay = Replay { subscription, id, stream, is_latest, is_reset, cursor, until };
@@ -192,9 +193,17 @@ impl Worker {
         }
         let is_reset = is_reset && joins;
         let is_live = after == read && !is_reset && session.replay(at).is_none();
-        let (marked, due_ms, until) = (after, 0, 0);
-        let reader =
-            Reader { stream: at, mode, is_live, is_reset, cursor: after, due_ms, until, marked };
+        let reader = Reader {
+            stream: at,
+            mode,
+            is_live,
+            is_reset,
+            cursor: after,
+            due_ms: 0,
+            timer_ms: 0,
+            until: 0,
+            marked: after,
+        };
         self.read_for(place, key, reader);
         Some(Position { stream: name, epoch, seq: after })
     }

@@ -6,5 +6,9 @@
 mod world;
 /// The pages of which a history is made.
 mod pages;
+/// Subscriptions begin and end.
+mod subscriptions;
+/// Readers behind.
+mod readers;
 /// Histories, and commands that wait.
 mod histories;

@@ -228,6 +228,19 @@ impl World {
         std::iter::from_fn(|| self.worker.poll_request()).collect()
     }
 
+    /// Answers every page that the worker asks for, from `first` on.
+    pub(crate) fn answer_pages(&mut self, first: Seq) {
+        for request in self.requests() {
+            let Request::Read { stream, after, .. } = request else { panic!("{request:?}") };
+            let from = first.max(after + 1);
+            let segments =
+                if from > self.seq { Vec::new() } else { vec![segment(from..=self.seq)] };
+            let page = Page { epoch: epoch(), first, segments };
+            self.worker.handle_page(self.now, stream, after, Ok(page));
+            self.write_all();
+        }
+    }
+
     /// What was said to the client that connected as this one, since it was last asked.
     pub(crate) fn said(&mut self, client: u16) -> Vec<Said> {
         let (said, rest) = std::mem::take(&mut *self.log.borrow_mut())
