@@ -106,8 +106,8 @@ pub(crate) struct Beginning {
 /// every reader has passed it, it still decides which reader owns an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ending {
-    pub(crate) topics: Vec<Pattern>,
-    pub(crate) except: Vec<Pattern>,
+    pub(crate) topics: Arc<[Pattern]>,
+    pub(crate) except: Arc<[Pattern]>,
     pub(crate) mode: Mode,
     pub(crate) stream: StreamIndex,
     pub(crate) after: Seq,
@@ -245,6 +245,23 @@ impl Reader {
 }
 
 impl Ending {
+    /// Takes in another one that is the same but for where it ends and begins within this one, or
+    /// just behind; whether it is such a one.
+    pub(crate) fn extend(&mut self, other: &Self) -> bool {
+        let is_same = (self.stream, self.mode) == (other.stream, other.mode)
+            && (&self.topics, &self.except) == (&other.topics, &other.except)
+            && (self.after..=self.until).contains(&other.after);
+        if is_same {
+            self.until = self.until.max(other.until);
+        }
+        is_same
+    }
+
+    /// How many patterns it holds.
+    pub(crate) fn pattern_count(&self) -> usize {
+        self.topics.len() + self.except.len()
+    }
+
     fn holds(&self, stream: StreamIndex, topic: &Topic, seq: Seq) -> bool {
         self.stream == stream
             && seq > self.after

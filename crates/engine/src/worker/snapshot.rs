@@ -150,7 +150,8 @@ impl Worker {
     }
 
     fn restore_subscription(&mut self, place: u32, kept: Kept) {
-        let subscription = self.index.insert(place, kept.id, kept.mode, &kept.topics, kept.except);
+        let Kept { id, mode, topics, except, .. } = kept;
+        let subscription = self.index.insert(place, id, mode, &topics, except);
         let Some(session) = self.sessions.get_mut(place as usize) else { return };
         session.subscriptions.push(subscription);
         let rare = session.rare_mut();

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use protocol::{
     Answer, Command, Error, ErrorCode, Hello, Pattern, Position, Request as ClientRequest,
     Subscribe, Subscribed, SubscriptionId, Unsubscribe,
@@ -7,7 +9,7 @@ use smallvec::SmallVec;
 use super::locating::StartAt;
 use super::{ClientKey, Request, Ticket, Worker};
 use crate::grants::Action;
-use crate::index::SubscriptionKey;
+use crate::index::{NodeKey, SubscriptionKey};
 use crate::session::{Beginning, Ending, Reader, Replay, Subscribing};
 use crate::streams::StreamIndex;
 
@@ -55,6 +57,9 @@ impl Worker {
         let Some(session) = self.session(key) else { return Ok(()) };
         let subscriptions = session.subscriptions.iter().filter_map(|key| self.index.get(*key));
         let held: usize = subscriptions.map(|subscription| subscription.pattern_count()).sum();
+        // Those that ended count until every reader has passed their end.
+        let endings = session.rare.iter().flat_map(|rare| &rare.endings);
+        let held = held + endings.map(Ending::pattern_count).sum::<usize>();
         let asked: usize = bodies.iter().map(|body| body.topics.len() + body.except.len()).sum();
         if held + asked > session.subscriptions_max as usize {
             let message =
@@ -105,6 +110,7 @@ impl Worker {
                     for (subscription, _) in begun {
                         self.end(key, subscription, None);
                     }
+                    self.clean_up(key.place);
                     return self.reply(key, subscribing.request.id, Err(error));
                 }
             }
@@ -257,13 +263,14 @@ impl Worker {
                     return Err(Error::new(ErrorCode::NotFound, message));
                 };
                 self.end(ticket.client, key, None);
+                self.clean_up(ticket.client.place);
             }
             Unsubscribe::Topics(topics) => {
-                for pattern in &topics {
-                    if !self.end_topic(ticket.client, pattern) {
-                        let message = format!("there is no subscription to `{pattern}`");
-                        return Err(Error::new(ErrorCode::NotFound, message));
-                    }
+                let found = topics.iter().find(|pattern| !self.end_topic(ticket.client, pattern));
+                self.clean_up(ticket.client.place);
+                if let Some(missing) = found {
+                    let message = format!("there is no subscription to `{missing}`");
+                    return Err(Error::new(ErrorCode::NotFound, message));
                 }
             }
         }
@@ -283,12 +290,13 @@ impl Worker {
     /// Takes a pattern out of every subscription that names it; whether one did.
     fn end_topic(&mut self, client: ClientKey, pattern: &Pattern) -> bool {
         let mut found = false;
-        while let Some(key) =
-            self.find(client, |subscription| self.index.topics(subscription).contains(pattern))
+        // The node goes with the last subscription that names the pattern.
+        while let Some(node) = self.index.find(pattern)
+            && let Some(key) = self.find(client, |subscription| subscription.names(node))
         {
             found = true;
             let is_last = self.index.get(key).is_some_and(|other| other.topic_count() == 1);
-            self.end(client, key, (!is_last).then_some(pattern));
+            self.end(client, key, (!is_last).then_some((pattern, node)));
         }
         found
     }
@@ -296,13 +304,13 @@ impl Worker {
     /// Ends a subscription, or takes one pattern out of it. Readers of one stream that are at
     /// different places agree on where it ended, so that what one of them left to another is
     /// neither lost nor sent twice.
-    fn end(&mut self, client: ClientKey, key: SubscriptionKey, topic: Option<&Pattern>) {
+    fn end(&mut self, client: ClientKey, key: SubscriptionKey, topic: Option<(&Pattern, NodeKey)>) {
         let Some(subscription) = self.index.get(key) else { return };
-        let topics = match topic {
-            Some(topic) => vec![topic.clone()],
-            None => self.index.topics(subscription),
+        let topics: Arc<[Pattern]> = match topic {
+            Some((topic, _)) => [topic.clone()].into(),
+            None => self.index.topics(subscription).into(),
         };
-        let (except, mode) = (subscription.except().to_vec(), subscription.mode);
+        let (except, mode) = (subscription.except().clone(), subscription.mode);
         for at in self.streams_of(&topics) {
             let (Some(spec), Some(stream)) = (self.table.spec(at), self.streams.get(at.get()))
             else {
@@ -319,14 +327,25 @@ impl Worker {
             let rare = session.rare_mut();
             let began = rare.beginnings.iter().find(|b| b.subscription == key && b.stream == at);
             let after = began.map_or(0, |beginning| beginning.after);
-            rare.endings.push(Ending { topics, except, mode, stream: at, after, until });
+            if after >= until {
+                continue;
+            }
+            let ending = Ending { topics, except, mode, stream: at, after, until };
+            if !rare.endings.iter_mut().any(|other| other.extend(&ending)) {
+                rare.endings.push(ending);
+            }
         }
         match topic {
-            Some(topic) => self.remove_topic(client, key, topic),
+            Some((_, node)) => drop(self.index.remove_topic(key, node)),
             None => self.remove_subscription(client, key),
         }
-        self.drop_idle_readers(client.place);
-        self.queue(client.place);
+    }
+
+    /// Drops what belongs to patterns that a client has unsubscribed from.
+    fn clean_up(&mut self, place: u32) {
+        self.drop_replays(place);
+        self.drop_idle_readers(place);
+        self.queue(place);
     }
 
     fn remove_subscription(&mut self, client: ClientKey, key: SubscriptionKey) {
@@ -339,15 +358,21 @@ impl Worker {
         }
     }
 
-    /// Takes a pattern out of a subscription, and its history in streams that it leaves.
-    fn remove_topic(&mut self, client: ClientKey, key: SubscriptionKey, topic: &Pattern) {
-        self.index.remove_topic(key, topic);
-        let Some(subscription) = self.index.get(key) else { return };
-        let streams = self.streams_of(&self.index.topics(subscription));
-        let Some(session) = self.session_mut(client) else { return };
-        if let Some(rare) = &mut session.rare {
-            rare.replays
-                .retain(|replay| replay.subscription != key || streams.contains(&replay.stream));
+    /// Drops the histories of subscriptions in streams that they do not reach into any more.
+    fn drop_replays(&mut self, place: u32) {
+        let Some(session) = self.sessions.get(place as usize) else { return };
+        let replays = session.rare.iter().flat_map(|rare| &rare.replays);
+        let is_left = |replay: &&Replay| {
+            let subscription = self.index.get(replay.subscription);
+            !subscription.is_some_and(|subscription| {
+                self.streams_of(&self.index.topics(subscription)).contains(&replay.stream)
+            })
+        };
+        let left: Vec<(SubscriptionKey, StreamIndex)> =
+            replays.filter(is_left).map(|replay| (replay.subscription, replay.stream)).collect();
+        let Some(session) = self.sessions.get_mut(place as usize) else { return };
+        if let Some(rare) = session.rare.as_mut().filter(|_| !left.is_empty()) {
+            rare.replays.retain(|replay| !left.contains(&(replay.subscription, replay.stream)));
         }
     }
 

@@ -78,3 +78,45 @@ fn an_epoch_that_is_over_is_told_where_nothing_is_kept_behind_it() {
     assert_eq!(gaps.len(), 1);
     assert_eq!((gaps[0].from, gaps[0].to, gaps[0].reason), (1, 3, GapReason::Epoch));
 }
+
+#[test]
+fn what_ended_before_a_slow_reader_counts_until_it_has_passed() {
+    let mut world = World::new();
+    let client = world.connect(10);
+    let hourly = Mode { latest: true, interval_ms: 3_600_000, batch: false };
+    world.subscribe(client, &["a.>"], hourly, Start::Now);
+    world.publish(1);
+    world.answer_pages(1);
+    world.publish(1);
+    // At one place they are one.
+    for _ in 0..100 {
+        world.subscribe(client, &["a.b"], Mode::EVERY, Start::Now);
+        world.unsubscribe(client, &["a.b"]);
+    }
+    assert_eq!(errors(&mut world, 0), []);
+    // At different places they are different ones.
+    for _ in 0..100 {
+        world.subscribe(client, &["a.b"], Mode::EVERY, Start::Now);
+        world.publish(1);
+        world.unsubscribe(client, &["a.b"]);
+        world.publish(1);
+    }
+    assert!(errors(&mut world, 0).contains(&ErrorCode::TooManySubscriptions));
+    world.pass(3_600_000);
+    world.subscribe(client, &["a.b"], Mode::EVERY, Start::Now);
+    assert_eq!(errors(&mut world, 0), []);
+}
+
+#[test]
+fn unsubscribing_from_many_topics_costs_little_more_than_from_each() {
+    let allocations = |count: usize| {
+        let mut world = World::new();
+        let client = world.connect(1_000_000);
+        let topics: Vec<String> = (0..count).map(|n| format!("a.t{n}")).collect();
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        world.subscribe(client, &topics, Mode::EVERY, Start::Now);
+        allocation_counter::measure(|| world.unsubscribe(client, &topics)).count_total
+    };
+    let (few, many) = (allocations(100), allocations(1_000));
+    assert!(many < 15 * few, "{few} allocations for 100 topics, {many} for 1,000");
+}
