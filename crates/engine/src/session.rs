@@ -13,6 +13,9 @@ use crate::outbox::Outbox;
 use crate::render::Rendering;
 use crate::streams::StreamIndex;
 
+/// Most gaps that are remembered for readers that have not reached them.
+const GAPS_MAX: usize = 64;
+
 /// The server's state for a client: where it reads, and one bounded write in flight.
 pub(crate) struct Session {
     pub(crate) generation: u32,
@@ -85,6 +88,8 @@ pub(crate) struct Rare {
     /// Subscriptions that ended at a position which some reader has not reached yet.
     pub(crate) endings: Vec<Ending>,
     pub(crate) replays: Vec<Replay>,
+    /// Gaps that some reader has not reached yet, sorted; neighbours are one.
+    pub(crate) gaps: Vec<ToldGap>,
     /// A command that waits for an answer from outside; those behind it wait too.
     pub(crate) subscribing: Option<Subscribing>,
     /// A history that is being read, in the same way: an answer is large, so there is one at a
@@ -92,6 +97,14 @@ pub(crate) struct Rare {
     pub(crate) reading: Option<Request>,
     /// What came behind it in one read of the transport.
     pub(crate) waiting: VecDeque<Request>,
+}
+
+/// A range of a stream's seqs that the client was told it lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ToldGap {
+    pub(crate) stream: StreamIndex,
+    pub(crate) from: Seq,
+    pub(crate) to: Seq,
 }
 
 /// A subscription holds for the events of a stream after a position.
@@ -146,6 +159,25 @@ pub(crate) struct Subscribing {
 }
 
 impl Rare {
+    /// Remembers a gap, joined with those that it touches.
+    pub(crate) fn remember_gap(&mut self, mut gap: ToldGap) {
+        self.gaps.retain(|told| {
+            let touches =
+                told.stream == gap.stream && told.from <= gap.to + 1 && gap.from <= told.to + 1;
+            if touches {
+                (gap.from, gap.to) = (gap.from.min(told.from), gap.to.max(told.to));
+            }
+            !touches
+        });
+        // What is forgotten is told again, if anybody still has to pass it.
+        if self.gaps.len() >= GAPS_MAX {
+            self.gaps.remove(0);
+        }
+        let behind =
+            self.gaps.partition_point(|told| (told.stream, told.from) < (gap.stream, gap.from));
+        self.gaps.insert(behind, gap);
+    }
+
     /// Whether a command waits for an answer from outside.
     pub(crate) fn awaits_answer(&self) -> bool {
         self.subscribing.is_some() || self.reading.is_some()

@@ -1,6 +1,7 @@
 use protocol::Seq;
 
 use super::Worker;
+use super::pages::RETRY_MS;
 use crate::broker::{Page, Segment};
 use crate::streams::StreamIndex;
 use crate::view::View;
@@ -45,9 +46,9 @@ impl Worker {
             return;
         }
         let Some(page) = page else {
-            // The readers ask again, and with them the backfill begins again.
+            // The readers ask again after a while, and with them the backfill begins again.
             stream.backfill = None;
-            return self.look_again_at_view(at);
+            return self.retry_view(at);
         };
         for segment in &page.segments {
             if let Segment::Batch(batch) = segment {
@@ -65,17 +66,25 @@ impl Worker {
     }
 
     fn look_again_at_view(&mut self, at: StreamIndex) {
+        for place in self.waiting_for_view(at) {
+            self.look_again(place);
+        }
+    }
+
+    fn retry_view(&mut self, at: StreamIndex) {
+        for place in self.waiting_for_view(at) {
+            self.schedule_read(place, self.now.ms + RETRY_MS);
+        }
+    }
+
+    fn waiting_for_view(&self, at: StreamIndex) -> Vec<u32> {
         let waits = |session: &crate::session::Session| {
             session.readers.iter().any(|reader| reader.stream == at && !reader.is_live)
         };
-        let places: Vec<u32> = self
-            .sessions
+        self.sessions
             .iter()
             .filter(|(_, session)| waits(session))
             .map(|(place, _)| place as u32)
-            .collect();
-        for place in places {
-            self.look_again(place);
-        }
+            .collect()
     }
 }

@@ -1,4 +1,4 @@
-use protocol::{Event, Gap, GapReason, Message, Seq};
+use protocol::{Event, Seq};
 
 use super::ahead::{Ahead, Memory, choose, look_ahead};
 use super::deliver::{Before, Courier};
@@ -109,6 +109,7 @@ impl Worker {
             readers.all(|reader| reader.position(read) >= seq)
         };
         rare.beginnings.retain(|beginning| !passed(beginning.stream, beginning.after));
+        rare.gaps.retain(|gap| !passed(gap.stream, gap.to));
         let ended = rare.endings.len();
         rare.endings.retain(|ending| !passed(ending.stream, ending.until));
         let has_changed = rare.endings.len() < ended;
@@ -116,62 +117,12 @@ impl Worker {
             && rare.beginnings.is_empty()
             && rare.endings.is_empty()
             && rare.replays.is_empty()
+            && rare.gaps.is_empty()
             && !rare.awaits_answer()
             && rare.waiting.is_empty());
         session.rare = is_needed.then_some(rare);
         if has_changed {
             self.drop_idle_readers(place);
-        }
-    }
-
-    /// Tells that the stream's epoch is another one now; its readers begin with what is kept.
-    pub(super) fn tell_epoch(&mut self, place: u32, at: StreamIndex) {
-        let Some(first) = self.streams.get(at.get()).map(|stream| stream.first) else { return };
-        let Some(session) = self.sessions.get_mut(place as usize) else { return };
-        for reader in session.readers.iter_mut().filter(|reader| reader.stream == at) {
-            (reader.is_reset, reader.is_live) = (false, false);
-            reader.cursor = first.saturating_sub(1);
-            // The gap names it.
-            (reader.marked, reader.until) = (reader.cursor, 0);
-        }
-        self.tell_gap(place, at, 1, first.saturating_sub(1), GapReason::Epoch);
-    }
-
-    pub(super) fn tell_gap(
-        &mut self,
-        place: u32,
-        at: StreamIndex,
-        from: Seq,
-        to: Seq,
-        reason: GapReason,
-    ) {
-        let (Some(spec), Some(stream)) = (self.table.spec(at), self.streams.get(at.get())) else {
-            return;
-        };
-        let (stream, epoch) = (spec.name.clone(), stream.epoch.clone());
-        self.counters.gaps += 1;
-        self.tell(place, &Message::Gap(Gap { stream, epoch, from, to, reason }));
-    }
-
-    /// What followed the cursors between `after` and `first` is not kept any more.
-    pub(super) fn lose(&mut self, place: u32, at: StreamIndex, after: Seq, first: Seq) {
-        let Some(session) = self.sessions.get_mut(place as usize) else { return };
-        let mut lost: Option<Seq> = None;
-        let is_lost = |cursor: Seq| cursor >= after && cursor + 1 < first;
-        let readers = session.readers.iter_mut();
-        for reader in readers.filter(|r| r.stream == at && !r.is_live && is_lost(r.cursor)) {
-            if !reader.mode.latest {
-                lost = Some(lost.map_or(reader.cursor, |lost| lost.min(reader.cursor)));
-            }
-            reader.cursor = first - 1;
-        }
-        let replays = session.rare.iter_mut().flat_map(|rare| &mut rare.replays);
-        for replay in replays.filter(|replay| replay.stream == at && is_lost(replay.cursor)) {
-            lost = Some(lost.map_or(replay.cursor, |lost| lost.min(replay.cursor)));
-            replay.cursor = (first - 1).min(replay.until);
-        }
-        if let Some(lost) = lost {
-            self.tell_gap(place, at, lost + 1, first - 1, GapReason::Retention);
         }
     }
 
@@ -198,7 +149,7 @@ impl Worker {
             }
             Some(Sent::Hole(hole)) => {
                 self.reach(place, at_reader, hole.to);
-                self.tell_gap(place, at, hole.from, hole.to, hole.reason);
+                self.tell_lost(place, at, hole);
                 Step::Progress
             }
             Some(Sent::Lost(first)) => {

@@ -15,6 +15,8 @@ mod locating;
 mod pump;
 /// Readers that are behind catch up.
 mod fill;
+/// What cannot be had is told.
+mod gaps;
 /// What lies behind a cursor.
 mod ahead;
 /// History that comes apart from the live order.

@@ -375,6 +375,7 @@ impl Worker {
             if let Some(rare) = &mut session.rare {
                 rare.beginnings.retain(|beginning| beginning.stream != at);
                 rare.endings.retain(|ending| ending.stream != at);
+                rare.gaps.retain(|gap| gap.stream != at);
                 for replay in rare.replays.iter_mut().filter(|replay| replay.stream == at) {
                     // What it was to bring is gone; only its end is told.
                     (replay.is_reset, replay.cursor) = (false, replay.until);

@@ -8,7 +8,7 @@ use super::{ClientKey, Now, Worker};
 use crate::grants::Grants;
 use crate::index::SubscriptionKey;
 use crate::render::Rendering;
-use crate::session::{Beginning, Ending, Rare, Reader, Replay, Session, SessionCounts};
+use crate::session::{Beginning, Ending, Rare, Reader, Replay, Session, SessionCounts, ToldGap};
 use crate::streams::StreamIndex;
 
 /// All of a session, taken out of its worker between two inputs; another worker of the same
@@ -27,6 +27,9 @@ pub struct Snapshot {
     subscriptions: Vec<Kept>,
     readers: Vec<(Reader, Epoch)>,
     endings: Vec<Ending>,
+    gaps: Vec<ToldGap>,
+    /// It gets nothing more than what was not written.
+    is_closing: bool,
     /// Commands that were not carried out, in order.
     commands: Vec<ClientRequest>,
     /// Bytes that were not written.
@@ -71,6 +74,8 @@ impl Worker {
             subscriptions: kept,
             readers,
             endings: rare.endings,
+            gaps: rare.gaps,
+            is_closing: session.is_closing,
             commands,
             unsent: session.outbox.map(|outbox| outbox.to_vec()).unwrap_or_default(),
         })
@@ -113,14 +118,15 @@ impl Worker {
             self.watch(reader.stream);
         }
         self.generation_last = self.generation_last.wrapping_add(1);
-        let rare = Rare { groups: snapshot.groups, endings: snapshot.endings, ..Rare::default() };
+        let Snapshot { groups, endings, gaps, .. } = snapshot;
+        let rare = Rare { groups, endings, gaps, ..Rare::default() };
         let session = Session {
             generation: self.generation_last,
             rendering: snapshot.rendering,
             is_queued: false,
             is_blocked: false,
-            is_closing: false,
-            is_behind: true,
+            is_closing: snapshot.is_closing,
+            is_behind: !snapshot.is_closing,
             readers: Vec::new(),
             outbox: None,
             subscriptions: Vec::new(),
@@ -175,6 +181,7 @@ impl Worker {
             let rare = session.rare_mut();
             rare.beginnings.retain(|beginning| beginning.stream != at);
             rare.endings.retain(|ending| ending.stream != at);
+            rare.gaps.retain(|gap| gap.stream != at);
             for replay in rare.replays.iter_mut().filter(|replay| replay.stream == at) {
                 (replay.is_reset, replay.cursor) = (false, replay.until);
             }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::{
-    Answer, Batch, Broker, ClientKey, Connect, Grants, Limits, Locate, Located, Now, Page,
+    Answer, Batch, Broker, ClientKey, Connect, Grants, Hole, Limits, Locate, Located, Now, Page,
     Renderer, Rendering, Request, Retention, Segment, Selector, SessionTokens, Stream, StreamIndex,
     StreamSpec, StreamState, StreamTable, Tail, Wake, Worker,
 };
 use protocol::{
     Appended, ClientId, Command, Conversation, Draft, Durability, Epoch, Error, Event, Frame,
-    FrameKind, Gap, Message, Misspelled, Mode, Pattern, Payload, Position, Request as Asked, Seq,
-    Start, StreamName, Subscribe, Topic, Unsubscribe,
+    FrameKind, Gap, GapReason, Message, Misspelled, Mode, Pattern, Payload, Position,
+    Request as Asked, Seq, Start, StreamName, Subscribe, Topic, Unsubscribe,
 };
 
 pub(crate) const STREAM: StreamIndex = StreamIndex(0);
@@ -197,6 +197,14 @@ impl World {
             self.seq += 1;
             self.tail.push(segment(self.seq..=self.seq));
         }
+        self.look();
+    }
+
+    /// Appends a hole instead of events.
+    pub(crate) fn lose(&mut self, events: u64) {
+        let (from, to) = (self.seq + 1, self.seq + events);
+        self.seq = to;
+        self.tail.push(Segment::Hole(Hole { from, to, reason: GapReason::Corruption }));
         self.look();
     }
 

@@ -116,7 +116,8 @@ fn check_history(
     let after =
         if history.epoch.as_ref().is_none_or(|asked| asked == epoch) { history.after } else { 0 };
     // Where no epoch was asked for and it changed in between, reading began again.
-    let is_anew = history.epoch.is_none() && events.first().is_some_and(|event| event.seq <= after);
+    let first = events.first().map_or(reached, |event| event.seq - 1);
+    let is_anew = history.epoch.is_none() && first < after;
     let mut last = if is_anew { 0 } else { after };
     for event in events {
         let what = || format!("s{at}:{epoch}:{} in a history", event.seq);
