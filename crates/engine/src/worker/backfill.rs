@@ -21,7 +21,10 @@ impl Worker {
     /// readers look again when it is done.
     pub(super) fn has_view(&mut self, at: StreamIndex, after: Seq) -> bool {
         let Some(stream) = self.streams.get_mut(at.get()) else { return false };
-        let read = stream.read;
+        let (read, expired) = (stream.read, stream.expired());
+        if let Some(view) = &mut stream.view {
+            view.trim(expired);
+        }
         let since = stream.view.get_or_insert_with(|| View::new(read)).since();
         if since <= after {
             return true;

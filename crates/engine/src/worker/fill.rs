@@ -130,6 +130,11 @@ impl Worker {
     fn read(&mut self, place: u32, at_reader: usize, reader: &Reader) -> Step {
         let (at, after) = (reader.stream, reader.cursor);
         let mut page = None;
+        let expired = self.streams.get(at.get()).map_or(0, StreamState::expired);
+        if !reader.mode.latest && after + 1 < expired {
+            self.lose(place, at, after, expired);
+            return Step::Progress;
+        }
         if reader.mode.latest {
             if !self.has_view(at, after) {
                 return Step::Waits;

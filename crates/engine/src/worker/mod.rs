@@ -244,6 +244,11 @@ impl StreamState {
         self.recent.front().map_or(self.read + 1, Segment::first)
     }
 
+    /// Events before this seq are too old to be delivered, though they may be at hand.
+    fn expired(&self) -> Seq {
+        self.tail.expired(&self.epoch).min(self.read + 1)
+    }
+
     fn forget_recent(&mut self) {
         self.recent.clear();
         self.recent_bytes = 0;

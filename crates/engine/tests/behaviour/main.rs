@@ -10,5 +10,7 @@ mod pages;
 mod subscriptions;
 /// Readers behind.
 mod readers;
+/// What is not kept any more.
+mod retention;
 /// Histories, and commands that wait.
 mod histories;
