@@ -28,7 +28,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Gives a client the id that it had on an earlier connection.
+    /// Gives a client the id and the groups that it had on an earlier connection.
     fn restore_id(&mut self, key: ClientKey, hello: &Hello) {
         let restored = hello.session.as_ref().and_then(|token| self.tokens.open(token));
         let Some(session) = self.session_mut(key) else { return };
@@ -41,6 +41,12 @@ impl Worker {
             self.by_client.remove(&before);
         }
         self.by_client.insert(id, key.place);
+        if restored.is_some() {
+            let user = self.session(key).and_then(|session| session.user.clone());
+            for group in self.tokens.groups(id, user.as_deref()) {
+                self.set_group(key, &group, true);
+            }
+        }
         let device = hello.device.clone();
         self.requests.push_back(Request::Restored { client: key, id, device, before });
     }
