@@ -41,7 +41,7 @@ impl World {
             1 => {
                 let count = self.random.below(20);
                 self.tell(|| format!("retention leaves {count} of s{}", at.0));
-                if count % 2 == 0 {
+                if count.is_multiple_of(2) {
                     self.store.expire(at, count);
                 } else {
                     self.store.shorten(at, count);
