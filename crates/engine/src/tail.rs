@@ -50,6 +50,8 @@ pub struct Pull {
     pub epoch: Epoch,
     /// First kept seq.
     pub first: Seq,
+    /// Events before this seq are too old to be delivered.
+    pub expired: Seq,
     /// Last seq.
     pub head: Seq,
     /// Contiguous segments up to `head`. They begin at or before the asked place, or later where
@@ -150,6 +152,7 @@ impl Tail {
         Pull {
             epoch: state.epoch.clone(),
             first: state.first,
+            expired: state.expired,
             head: state.head,
             segments: state.segments.range(from..).take_while(fits).cloned().collect(),
         }

@@ -1,7 +1,7 @@
 use engine::ClientKey;
 use protocol::{GapReason, Mode, Seq, Start};
 
-use crate::world::{Said, World, after, epoch};
+use crate::world::{Said, World, after, epoch, segment};
 
 /// A client that takes nothing, behind events that its worker has at hand.
 fn stalled(mode: Mode) -> (World, ClientKey) {
@@ -47,6 +47,22 @@ fn what_is_too_old_is_not_delivered_though_it_is_at_hand() {
     assert_eq!(events(&said), (30..=42).collect::<Vec<Seq>>());
     let [Said::Message(protocol::Message::Gap(gap)), ..] = &said[..] else { panic!("{said:?}") };
     assert_eq!((gap.from, gap.to, gap.reason), (3, 29, GapReason::Retention));
+}
+
+#[test]
+fn the_beginning_of_a_segment_that_is_too_old_is_not_delivered_live() {
+    let mut world = World::new();
+    let client = world.connect(10);
+    world.subscribe(client, &["a.>"], Mode::EVERY, Start::Now);
+    world.tail.push(segment(1..=10));
+    world.tail.trim(6);
+    world.tail.expire(6);
+    world.look();
+    let said = world.said(0);
+    assert_eq!(events(&said), (6..=10).collect::<Vec<Seq>>());
+    assert!(said.iter().any(|said| {
+        matches!(said, Said::Message(protocol::Message::Gap(gap)) if (gap.from, gap.to) == (1, 5))
+    }));
 }
 
 #[test]
