@@ -76,6 +76,8 @@ pub struct HistoryPage {
     pub events: Vec<Event>,
     /// The stream's epoch.
     pub epoch: Epoch,
-    /// Whether more matching events may follow the last one.
+    /// Everything up to this seq was looked at: where there is more, ask for what is behind it.
+    pub after: Seq,
+    /// Whether more matching events may follow.
     pub more: bool,
 }

@@ -49,7 +49,8 @@ pub trait Broker: Send + Sync {
     /// What the stream holds at this moment.
     fn state(&self, stream: StreamIndex) -> Option<StreamState>;
 
-    /// Lets retention by age take hold; called about once a second.
+    /// Lets retention by age take hold, and tells the tails what expired; called about once a
+    /// second.
     fn maintain(&self);
 }
 

@@ -1,5 +1,7 @@
+use std::mem;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use protocol::{Answer, Epoch, Error, ErrorCode, Event, History, Seq};
 
 use crate::broker::{Answer as Answered, Broker, Page, Segment};
@@ -8,8 +10,10 @@ use crate::streams::{StreamIndex, StreamTable};
 
 /// Most events that one history answers.
 pub const EVENTS_MAX: u32 = 1_000;
-/// Most events that one history looks at; `more` says that it ended there.
+/// Most events that one history looks at; `more` says that it ended there, `after` where.
 const SCAN_MAX: usize = 100_000;
+/// Most pages that one history reads, in the same way: events may be large.
+const PAGES_MAX: usize = 64;
 /// About how much one read of the broker brings.
 const PAGE_BYTES: usize = 256 << 10;
 /// About how many bytes of data one history answers.
@@ -48,8 +52,8 @@ pub fn read(
 ) {
     let limit = history.limit.clamp(1, EVENTS_MAX) as usize;
     let (after, epoch) = (history.after, history.epoch);
-    let events = Vec::new();
-    next_page(Reading {
+    let (events, bytes, scanned, pages) = (Vec::new(), 0, 0, 0);
+    read_on(Reading {
         broker,
         stream,
         selector,
@@ -57,8 +61,9 @@ pub fn read(
         after,
         limit,
         events,
-        bytes: 0,
-        scanned: 0,
+        bytes,
+        scanned,
+        pages,
         answer,
     });
 }
@@ -69,40 +74,83 @@ struct Reading {
     stream: StreamIndex,
     selector: Selector,
     epoch: Option<Epoch>,
+    /// Everything up to here was looked at.
     after: Seq,
     limit: usize,
     events: Vec<Event>,
     bytes: usize,
     scanned: usize,
+    pages: usize,
     answer: Answered<Result<Answer, Error>>,
 }
 
-fn next_page(reading: Reading) {
-    let (broker, stream, after) = (reading.broker.clone(), reading.stream, reading.after);
-    broker.read(stream, after, PAGE_BYTES, Box::new(move |page| take_page(reading, page)));
+/// Where a page and the reading that asked for it meet: whichever comes second goes on.
+enum Meeting {
+    Nobody,
+    Page(Result<Page, Error>),
+    Reading(Reading),
 }
 
-fn take_page(mut reading: Reading, page: Result<Page, Error>) {
-    let page = match page {
-        Ok(page) => page,
-        Err(error) => return (reading.answer)(Err(error)),
-    };
-    if *reading.epoch.get_or_insert_with(|| page.epoch.clone()) != page.epoch {
-        // Positions and events of another epoch mean nothing here: begin with what is kept.
-        reading.epoch = Some(page.epoch);
-        (reading.after, reading.bytes, reading.scanned) = (0, 0, 0);
-        reading.events.clear();
-        return next_page(reading);
+/// Asks for page after page. One that is there before the call returns is taken by this loop: each
+/// would otherwise lie on the stack above the one before it.
+fn read_on(mut reading: Reading) {
+    loop {
+        let asking = Arc::new(Mutex::new(Meeting::Nobody));
+        let answering = asking.clone();
+        let answer = move |page| {
+            let mut meeting = answering.lock();
+            let Meeting::Reading(reading) = mem::replace(&mut *meeting, Meeting::Nobody) else {
+                *meeting = Meeting::Page(page);
+                return;
+            };
+            drop(meeting);
+            if let Some(next) = reading.take_page(page) {
+                read_on(next);
+            }
+        };
+        let broker = reading.broker.clone();
+        broker.read(reading.stream, reading.after, PAGE_BYTES, Box::new(answer));
+        let mut meeting = asking.lock();
+        let Meeting::Page(page) = mem::replace(&mut *meeting, Meeting::Nobody) else {
+            *meeting = Meeting::Reading(reading);
+            return;
+        };
+        match reading.take_page(page) {
+            Some(next) => reading = next,
+            None => return,
+        }
     }
-    let is_end = page.segments.is_empty();
-    let is_full = reading.take(&page);
-    if is_end || is_full {
-        return reading.finish(page.epoch, is_full);
-    }
-    next_page(reading);
 }
 
 impl Reading {
+    /// Takes a page; itself where it needs another one, and nothing where it has answered.
+    fn take_page(mut self, page: Result<Page, Error>) -> Option<Self> {
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => {
+                (self.answer)(Err(error));
+                return None;
+            }
+        };
+        self.pages += 1;
+        if *self.epoch.get_or_insert_with(|| page.epoch.clone()) != page.epoch {
+            // Positions and events of another epoch mean nothing here: begin with what is kept.
+            self.epoch = Some(page.epoch.clone());
+            (self.after, self.bytes, self.scanned) = (0, 0, 0);
+            self.events.clear();
+            if self.pages < PAGES_MAX {
+                return Some(self);
+            }
+        } else if page.segments.is_empty() {
+            self.finish(page.epoch, false);
+            return None;
+        } else if !self.take(&page) && self.pages < PAGES_MAX {
+            return Some(self);
+        }
+        self.finish(page.epoch, true);
+        None
+    }
+
     /// Takes what is wanted of a page; whether that is enough.
     fn take(&mut self, page: &Page) -> bool {
         for segment in &page.segments {
@@ -127,7 +175,10 @@ impl Reading {
     fn finish(self, epoch: Epoch, more: bool) {
         let stream = self.broker.state(self.stream).map(|state| state.stream);
         let result = match stream {
-            Some(stream) => Ok(Answer::History { stream, epoch, events: self.events, more }),
+            Some(stream) => {
+                let (events, after) = (self.events, self.after);
+                Ok(Answer::History { stream, epoch, events, after, more })
+            }
             None => Err(Error::new(ErrorCode::NotFound, "there is no such stream")),
         };
         (self.answer)(result);

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use protocol::{Mode, Pattern, SubscriptionId, Topic};
 use slab::Slab;
@@ -9,7 +10,7 @@ use smallvec::SmallVec;
 pub(crate) struct SubscriptionKey(u32);
 
 /// A node of the pattern tree.
-type NodeKey = u32;
+pub(crate) type NodeKey = u32;
 
 const ROOT: NodeKey = 0;
 
@@ -44,7 +45,7 @@ pub(crate) struct Subscription {
     /// The mode that was asked for; a stream may narrow it.
     pub(crate) mode: Mode,
     takes: SmallVec<[Taken; 1]>,
-    except: Box<[Pattern]>,
+    except: Arc<[Pattern]>,
 }
 
 /// A pattern of a subscription: the node at which it ends, and the place among its subscribers.
@@ -83,7 +84,9 @@ impl Index {
         except: Vec<Pattern>,
     ) -> SubscriptionKey {
         self.generation += 1;
-        let (takes, except) = (SmallVec::new(), except.into());
+        let takes = SmallVec::new();
+        // An empty one of its own would cost an allocation.
+        let except = if except.is_empty() { Arc::default() } else { except.into() };
         let place = self.subscriptions.insert(Subscription { session, id, mode, takes, except });
         let key = SubscriptionKey(place as u32);
         for pattern in topics {
@@ -148,10 +151,15 @@ impl Index {
         self.subscriptions.try_remove(key.0 as usize);
     }
 
-    /// Takes one pattern out of a subscription; whether it was there.
-    pub(crate) fn remove_topic(&mut self, key: SubscriptionKey, pattern: &Pattern) -> bool {
+    /// Where a pattern ends, if anybody subscribes to it.
+    pub(crate) fn find(&self, pattern: &Pattern) -> Option<NodeKey> {
+        pattern.tokens().try_fold(ROOT, |at, token| self.child(at, token))
+    }
+
+    /// Takes the pattern that ends at `node` out of a subscription; whether it was there.
+    pub(crate) fn remove_topic(&mut self, key: SubscriptionKey, node: NodeKey) -> bool {
         let Some(subscription) = self.get(key) else { return false };
-        let found = subscription.takes.iter().position(|taken| self.is_at(taken.node, pattern));
+        let found = subscription.takes.iter().position(|taken| taken.node == node);
         let Some(place) = found else { return false };
         self.generation += 1;
         let Some(subscription) = self.subscriptions.get_mut(key.0 as usize) else { return false };
@@ -270,10 +278,6 @@ impl Index {
         tokens.next().is_none()
     }
 
-    fn is_at(&self, node: NodeKey, pattern: &Pattern) -> bool {
-        self.text(node) == pattern.as_str()
-    }
-
     fn text(&self, mut at: NodeKey) -> String {
         let mut tokens = Vec::new();
         while at != ROOT {
@@ -300,8 +304,18 @@ impl Index {
 
 impl Subscription {
     /// The patterns that it leaves out.
-    pub(crate) fn except(&self) -> &[Pattern] {
+    pub(crate) fn except(&self) -> &Arc<[Pattern]> {
         &self.except
+    }
+
+    /// How many patterns it names.
+    pub(crate) fn pattern_count(&self) -> usize {
+        self.takes.len() + self.except.len()
+    }
+
+    /// Whether it takes the pattern that ends at `node`.
+    pub(crate) fn names(&self, node: NodeKey) -> bool {
+        self.takes.iter().any(|taken| taken.node == node)
     }
 
     /// How many patterns it takes.
@@ -357,7 +371,9 @@ mod tests {
                     1 if !model.is_empty() => {
                         let (key, patterns, _) = &mut model[0];
                         let gone = patterns.pop().unwrap();
-                        prop_assert!(index.remove_topic(*key, &gone));
+                        let node = index.find(&gone).unwrap();
+                        prop_assert!(index.get(*key).unwrap().names(node));
+                        prop_assert!(index.remove_topic(*key, node));
                         if patterns.is_empty() {
                             index.remove(model.swap_remove(0).0);
                         }

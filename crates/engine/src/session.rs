@@ -13,6 +13,9 @@ use crate::outbox::Outbox;
 use crate::render::Rendering;
 use crate::streams::StreamIndex;
 
+/// Most gaps that are remembered for readers that have not reached them.
+const GAPS_MAX: usize = 64;
+
 /// The server's state for a client: where it reads, and one bounded write in flight.
 pub(crate) struct Session {
     pub(crate) generation: u32,
@@ -67,6 +70,8 @@ pub(crate) struct Reader {
     pub(crate) cursor: Seq,
     /// Not before this time may it read again, in ms of the worker's clock.
     pub(crate) due_ms: u64,
+    /// A timer looks at `due_ms` at this time.
+    pub(crate) timer_ms: u64,
     /// Where a read that is under way ends: what comes meanwhile waits for the next one, so that
     /// a write that fills up in between does not raise the rate.
     pub(crate) until: Seq,
@@ -83,9 +88,23 @@ pub(crate) struct Rare {
     /// Subscriptions that ended at a position which some reader has not reached yet.
     pub(crate) endings: Vec<Ending>,
     pub(crate) replays: Vec<Replay>,
+    /// Gaps that some reader has not reached yet, sorted; neighbours are one.
+    pub(crate) gaps: Vec<ToldGap>,
     /// A command that waits for an answer from outside; those behind it wait too.
     pub(crate) subscribing: Option<Subscribing>,
+    /// A history that is being read, in the same way: an answer is large, so there is one at a
+    /// time.
+    pub(crate) reading: Option<Request>,
+    /// What came behind it in one read of the transport.
     pub(crate) waiting: VecDeque<Request>,
+}
+
+/// A range of a stream's seqs that the client was told it lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ToldGap {
+    pub(crate) stream: StreamIndex,
+    pub(crate) from: Seq,
+    pub(crate) to: Seq,
 }
 
 /// A subscription holds for the events of a stream after a position.
@@ -100,8 +119,8 @@ pub(crate) struct Beginning {
 /// every reader has passed it, it still decides which reader owns an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ending {
-    pub(crate) topics: Vec<Pattern>,
-    pub(crate) except: Vec<Pattern>,
+    pub(crate) topics: Arc<[Pattern]>,
+    pub(crate) except: Arc<[Pattern]>,
     pub(crate) mode: Mode,
     pub(crate) stream: StreamIndex,
     pub(crate) after: Seq,
@@ -133,12 +152,45 @@ pub(crate) struct Subscribing {
     pub(crate) bodies: Vec<Subscribe>,
     /// Tells late answers to an earlier request from answers to this one.
     pub(crate) attempt: u64,
-    /// Places that were looked up, each for one of `bodies`.
+    /// Places that are to be looked up, each for one of `bodies`; the next one is the last.
+    pub(crate) to_locate: Vec<(usize, StreamIndex)>,
+    /// Places that were looked up, sorted.
     pub(crate) located: Vec<(usize, StreamIndex, Located)>,
-    pub(crate) awaited: u32,
+}
+
+impl Rare {
+    /// Remembers a gap, joined with those that it touches.
+    pub(crate) fn remember_gap(&mut self, mut gap: ToldGap) {
+        self.gaps.retain(|told| {
+            let touches =
+                told.stream == gap.stream && told.from <= gap.to + 1 && gap.from <= told.to + 1;
+            if touches {
+                (gap.from, gap.to) = (gap.from.min(told.from), gap.to.max(told.to));
+            }
+            !touches
+        });
+        // What is forgotten is told again, if anybody still has to pass it.
+        if self.gaps.len() >= GAPS_MAX {
+            self.gaps.remove(0);
+        }
+        let behind =
+            self.gaps.partition_point(|told| (told.stream, told.from) < (gap.stream, gap.from));
+        self.gaps.insert(behind, gap);
+    }
+
+    /// Whether a command waits for an answer from outside.
+    pub(crate) fn awaits_answer(&self) -> bool {
+        self.subscribing.is_some() || self.reading.is_some()
+    }
 }
 
 impl Session {
+    /// Whether a new command has to wait for an earlier one.
+    pub(crate) fn must_wait(&self) -> bool {
+        let rare = self.rare.as_ref();
+        rare.is_some_and(|rare| rare.awaits_answer() || !rare.waiting.is_empty())
+    }
+
     /// Whether an event of this audience is for it.
     pub(crate) fn sees(&self, audience: &Audience) -> bool {
         match audience {
@@ -225,6 +277,23 @@ impl Reader {
 }
 
 impl Ending {
+    /// Takes in another one that is the same but for where it ends and begins within this one, or
+    /// just behind; whether it is such a one.
+    pub(crate) fn extend(&mut self, other: &Self) -> bool {
+        let is_same = (self.stream, self.mode) == (other.stream, other.mode)
+            && (&self.topics, &self.except) == (&other.topics, &other.except)
+            && (self.after..=self.until).contains(&other.after);
+        if is_same {
+            self.until = self.until.max(other.until);
+        }
+        is_same
+    }
+
+    /// How many patterns it holds.
+    pub(crate) fn pattern_count(&self) -> usize {
+        self.topics.len() + self.except.len()
+    }
+
     fn holds(&self, stream: StreamIndex, topic: &Topic, seq: Seq) -> bool {
         self.stream == stream
             && seq > self.after

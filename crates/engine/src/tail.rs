@@ -27,6 +27,8 @@ struct State {
     epoch: Epoch,
     /// First kept seq of the stream, which may lie below the tail.
     first: Seq,
+    /// Events before this seq are too old.
+    expired: Seq,
     /// Last seq of the stream.
     head: Seq,
     segments: VecDeque<Segment>,
@@ -48,6 +50,8 @@ pub struct Pull {
     pub epoch: Epoch,
     /// First kept seq.
     pub first: Seq,
+    /// Events before this seq are too old to be delivered.
+    pub expired: Seq,
     /// Last seq.
     pub head: Seq,
     /// Contiguous segments up to `head`. They begin at or before the asked place, or later where
@@ -59,7 +63,7 @@ impl Tail {
     /// An empty tail of a stream whose last seq is `head`.
     pub fn new(stream: StreamIndex, epoch: Epoch, first: Seq, head: Seq, bytes_max: usize) -> Self {
         let (segments, watchers) = (VecDeque::new(), Vec::new());
-        let state = State { epoch, first, head, segments, bytes: 0, watchers };
+        let state = State { epoch, first, expired: 0, head, segments, bytes: 0, watchers };
         Self { stream, bytes_max, state: Mutex::new(state) }
     }
 
@@ -90,10 +94,24 @@ impl Tail {
         }
     }
 
+    /// Events before `first`, which retention took, are too old to be delivered even by workers
+    /// that still have them at hand. What the bounds by count and bytes took may be.
+    pub fn expire(&self, first: Seq) {
+        let mut state = self.state.lock();
+        state.expired = first.max(state.expired);
+    }
+
+    /// Events of this epoch before this seq are too old to be delivered.
+    pub fn expired(&self, epoch: &Epoch) -> Seq {
+        let state = self.state.lock();
+        if state.epoch == *epoch { state.expired } else { 0 }
+    }
+
     /// Continuity was lost: begins again in a new epoch.
     pub fn reset(&self, epoch: Epoch, first: Seq, head: Seq) {
         let mut state = self.state.lock();
         (state.epoch, state.first, state.head, state.bytes) = (epoch, first, head, 0);
+        state.expired = 0;
         state.segments.clear();
         self.wake(&mut state);
     }
@@ -134,6 +152,7 @@ impl Tail {
         Pull {
             epoch: state.epoch.clone(),
             first: state.first,
+            expired: state.expired,
             head: state.head,
             segments: state.segments.range(from..).take_while(fits).cloned().collect(),
         }

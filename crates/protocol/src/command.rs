@@ -71,6 +71,9 @@ pub enum Start {
     Positions(Vec<Position>),
 }
 
+/// The longest time between two reads of a reader: a rate below one an hour is one an hour.
+const INTERVAL_MS_MAX: u32 = 3_600_000;
+
 /// How a reader reads its stream. Ordered from generous to narrow: where several subscriptions of
 /// a session match an event, the most generous one delivers it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -112,11 +115,11 @@ impl Mode {
         format!("a number of reads per second from {} to {}", Self::RATE_MIN, Self::RATE_MAX)
     }
 
-    /// The least interval, in ms, that keeps a rate of so many reads per second.
+    /// The least interval, in ms, that keeps a rate of so many reads per second; at most an hour.
     pub fn interval_of_rate(per_second: f64) -> u32 {
         let ms = (1000.0 / per_second).ceil();
-        // Saturates: a rate below one in 49 days is one in 49 days.
-        ms as u32
+        // Saturates.
+        (ms as u32).min(INTERVAL_MS_MAX)
     }
 }
 

@@ -107,6 +107,8 @@ pub enum Answer {
         epoch: Epoch,
         /// In seq order.
         events: Vec<Event>,
+        /// Everything up to this seq was looked at: reading goes on after it.
+        after: Seq,
         /// Whether more matching events may follow.
         more: bool,
     },

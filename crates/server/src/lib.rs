@@ -23,6 +23,8 @@ mod sources;
 mod rendering;
 /// Who is connected.
 pub mod registry;
+/// Which groups they are in.
+mod memberships;
 /// How often addresses connect.
 mod addresses;
 /// Token buckets.

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::listen::Handshakes;
+use crate::memberships::Memberships;
 use crate::metrics::Metrics;
 use crate::registry::{Connected, Registry, Way};
 use crate::rendering::{Compression, Framing, Look};
@@ -33,6 +34,8 @@ pub struct Node {
     pub broker: Arc<dyn Broker>,
     /// Who is connected.
     pub registry: Registry,
+    /// Which groups they are in.
+    pub(crate) memberships: Memberships,
     /// What it counts beside the workers.
     pub metrics: Metrics,
     /// When it started, in ms since 1970.
@@ -90,6 +93,7 @@ impl Node {
             table: parts.table,
             broker: parts.broker,
             registry: Registry::default(),
+            memberships: Memberships::default(),
             metrics: Metrics::default(),
             started_at_ms: crate::clock::wall_ms(),
             reread: parts.reread,

@@ -143,14 +143,17 @@ impl Registry {
     }
 
     /// A client is gone: the one of that place, since its id may belong to a newer one by now.
-    pub fn remove(&self, id: ClientId, worker: usize, key: ClientKey) {
+    /// Whether it still had the id.
+    pub fn remove(&self, id: ClientId, worker: usize, key: ClientKey) -> bool {
         let mut state = self.state.lock();
         let is_same = |client: &Connected| client.worker == worker && client.key == key;
-        if state.clients.get(&id).is_some_and(is_same)
-            && let Some(network) = state.clients.remove(&id).and_then(|gone| gone.network())
-        {
+        if !state.clients.get(&id).is_some_and(is_same) {
+            return false;
+        }
+        if let Some(network) = state.clients.remove(&id).and_then(|gone| gone.network()) {
             state.uncount(network);
         }
+        true
     }
 
     /// A client got an id back from an earlier connection; the client that still had it, if any,

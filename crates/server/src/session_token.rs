@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use engine::SessionTokens;
@@ -5,6 +7,8 @@ use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac};
 use protocol::ClientId;
 use sha2::Sha256;
+
+use crate::node::Node;
 
 /// Bytes of a client's id.
 const ID_BYTES: usize = 16;
@@ -31,9 +35,7 @@ impl SealedIds {
         code.truncate(CODE_BYTES);
         code
     }
-}
 
-impl SessionTokens for SealedIds {
     fn seal(&self, client: ClientId) -> String {
         let mut token = client.0.to_be_bytes().to_vec();
         token.extend(self.code(&client.0.to_be_bytes()));
@@ -48,6 +50,23 @@ impl SessionTokens for SealedIds {
         // In constant time.
         let is_ours = code.len() == CODE_BYTES && mac.verify_truncated_left(code).is_ok();
         is_ours.then(|| id.try_into().ok().map(u128::from_be_bytes).map(ClientId)).flatten()
+    }
+}
+
+/// What clients that come back to a node get back.
+pub(crate) struct Returning(pub(crate) Arc<Node>);
+
+impl SessionTokens for Returning {
+    fn seal(&self, client: ClientId) -> String {
+        self.0.session_ids.seal(client)
+    }
+
+    fn open(&self, token: &str) -> Option<ClientId> {
+        self.0.session_ids.open(token)
+    }
+
+    fn groups(&self, client: ClientId, user: Option<&str>) -> Vec<Arc<str>> {
+        self.0.memberships.come_back(client, user)
     }
 }
 

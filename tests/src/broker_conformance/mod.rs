@@ -54,6 +54,7 @@ macro_rules! for_each_broker_behaviour {
                 by_bytes_is_exact
                 by_age_takes_hold_when_appending
                 by_age_takes_hold_in_time
+                the_tail_learns_what_is_too_old
                 the_newest_event_is_kept_whatever_its_size
                 a_jump_of_the_wall_clock_forgets_nothing
                 what_is_forgotten_is_freed

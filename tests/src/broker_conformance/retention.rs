@@ -136,3 +136,21 @@ pub fn what_is_forgotten_is_freed(make: &Make) {
     let kept = events_of(&world.page(0, 1 << 20).segments, first);
     assert_eq!(kept.len(), 200);
 }
+
+/// The tail learns what is too old to be delivered by anybody, whichever bound took it.
+pub fn the_tail_learns_what_is_too_old(make: &Make) {
+    let world = World::with(make, |setup| {
+        (setup.retention.count, setup.retention.age_ms) = (2, 1000);
+    });
+    let expired = || world.tail().expired(&world.state().epoch);
+    world.fill(5);
+    world.clock.advance(500);
+    world.fill(5);
+    assert_eq!((world.state().first, expired()), (9, 0));
+    world.clock.advance(501);
+    world.broker().maintain();
+    assert_eq!((world.state().first, expired()), (9, 6));
+    world.clock.advance(500);
+    world.broker().maintain();
+    assert_eq!((world.state().first, expired()), (11, 11));
+}

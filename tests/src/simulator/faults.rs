@@ -41,7 +41,11 @@ impl World {
             1 => {
                 let count = self.random.below(20);
                 self.tell(|| format!("retention leaves {count} of s{}", at.0));
-                self.store.shorten(at, count);
+                if count.is_multiple_of(2) {
+                    self.store.expire(at, count);
+                } else {
+                    self.store.shorten(at, count);
+                }
             }
             2 => {
                 let which = self.random.bits() as usize;

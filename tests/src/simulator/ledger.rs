@@ -22,6 +22,8 @@ pub struct EpochLedger {
     pub events: BTreeMap<Seq, Recorded>,
     /// First kept seq since when; grows.
     pub firsts: Vec<(Tick, Seq)>,
+    /// Events before this seq are too old since when; grows.
+    pub expired: Vec<(Tick, Seq)>,
     /// Last seq since when; grows.
     pub heads: Vec<(Tick, Seq)>,
     /// Ranges that cannot be read since when.
@@ -67,7 +69,8 @@ impl EpochLedger {
     pub fn new(epoch: Epoch, began: Tick, first: Seq, head: Seq) -> Self {
         let (events, holes) = (BTreeMap::new(), Vec::new());
         let (firsts, heads) = (vec![(began, first)], vec![(began, head)]);
-        Self { epoch, began, events, firsts, heads, holes }
+        let expired = vec![(began, 0)];
+        Self { epoch, began, events, firsts, expired, heads, holes }
     }
 
     /// All is over: finds out which events were replaced by which.
@@ -83,6 +86,11 @@ impl EpochLedger {
     /// First kept seq at a time.
     pub fn first_at(&self, tick: Tick) -> Seq {
         at(&self.firsts, tick)
+    }
+
+    /// Before which seq events were too old at a time.
+    pub fn expired_at(&self, tick: Tick) -> Seq {
+        at(&self.expired, tick)
     }
 
     /// Last seq at a time.

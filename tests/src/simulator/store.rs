@@ -240,6 +240,15 @@ impl Store {
         self.retain(&mut self.streams.lock().unwrap()[at.get()], at, count);
     }
 
+    /// All but the newest `count` events are too old.
+    pub fn expire(&self, at: StreamIndex, count: u64) {
+        let mut streams = self.streams.lock().unwrap();
+        let kept = &mut streams[at.get()];
+        self.retain(kept, at, count);
+        kept.ledger.current_mut().expired.push((self.clock.tick(), kept.first));
+        self.tails[at.get()].expire(kept.first);
+    }
+
     /// Appends a hole instead of events: a part of the log that was lost before it was read.
     pub fn skip(&self, at: StreamIndex, count: u64) {
         let mut streams = self.streams.lock().unwrap();

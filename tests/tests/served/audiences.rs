@@ -63,6 +63,41 @@ async fn a_group_is_joined_and_left_over_the_api() {
 }
 
 #[tokio::test]
+async fn a_client_that_comes_back_is_still_in_its_groups() {
+    let server = TestServer::start("");
+    let mut member = server.subscriber(&["t"]).await;
+    let path = format!("/v1/connections/{}/groups/editors", member.client());
+    server.request("PUT", &path).await.ok();
+    server.publish("t", json!(1)).await;
+    let epoch = server.get("/v1/streams/default").await["epoch"].clone();
+    assert_eq!(member.json().await["event"]["data"], 1);
+    let session = member.session();
+    drop(member);
+    server.has_connections(0).await;
+    let to_group = |n: u64| json!({ "topic": "t", "data": n, "group": "editors" });
+    server.post("/v1/publish", &to_group(2)).await.ok();
+    let mut member = server.connect().await;
+    let resume = json!([{ "stream": "default", "epoch": epoch, "after": 1 }]);
+    let hello =
+        json!({ "session": session, "resume": resume, "subscriptions": [{ "topics": ["t"] }] });
+    member.ask("hello", hello).await;
+    server.post("/v1/publish", &to_group(3)).await.ok();
+    for n in [2, 3] {
+        assert_eq!(member.json().await["event"]["data"], n);
+    }
+    // It can be taken out of them still, and stays out.
+    server.request("DELETE", &path).await.ok();
+    drop(member);
+    server.has_connections(0).await;
+    let mut member = server.connect().await;
+    let hello = json!({ "session": session, "subscriptions": [{ "topics": ["t"] }] });
+    member.ask("hello", hello).await;
+    server.post("/v1/publish", &to_group(4)).await.ok();
+    server.publish("t", json!(5)).await;
+    assert_eq!(member.json().await["event"]["data"], 5);
+}
+
+#[tokio::test]
 async fn except_leaves_out_what_another_subscription_may_still_bring() {
     let server = TestServer::start("");
     let mut socket = server.connect().await;

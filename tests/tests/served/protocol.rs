@@ -163,7 +163,7 @@ async fn a_session_reads_like_this() {
         > {"id":5,"publish":{"topic":"open.talk","data":2,"key":"k"}}
         < {"id":5,"error":{"code":"id_conflict","message":"…"}}
         > {"id":6,"history":{"topic":"open.talk"}}
-        < {"id":6,"ok":{"events":[{"topic":"open.talk","stream":"default","seq":1,"time":…,"data":{"b": 1, "a": "é"},"headers":{"h":"v"}}],"epoch":"…","more":false}}
+        < {"id":6,"ok":{"events":[{"topic":"open.talk","stream":"default","seq":1,"time":…,"data":{"b": 1, "a": "é"},"headers":{"h":"v"}}],"epoch":"…","after":1,"more":false}}
         > {"id":7,"unsubscribe":{"subscription":"s1"}}
         < {"id":7,"ok":{}}
         > {"publish":{"topic":"open.talk","data":3}}

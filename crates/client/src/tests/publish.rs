@@ -188,11 +188,12 @@ async fn history_is_read_in_pages() {
     });
     peer.answer(
         &json!({"history": {"topic": "news.>", "stream": "news", "epoch": "e1", "after": 4, "limit": 2}}),
-        &json!({"events": [event("news.a", 5)["event"], bytes], "epoch": "e1", "more": true}),
+        &json!({"events": [event("news.a", 5)["event"], bytes], "epoch": "e1", "after": 9, "more": true}),
     )
     .await;
     let page = reading.await.unwrap().unwrap();
     assert!(page.more);
+    assert_eq!(page.after, 9);
     assert_eq!(page.events[0].payload, json_payload("5"));
     assert_eq!(page.events[0].epoch, Some(epoch));
     assert!(

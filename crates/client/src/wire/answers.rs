@@ -62,6 +62,7 @@ pub(crate) fn read_history_page(ok: &RawValue) -> Result<HistoryPage, Error> {
         #[serde(borrow)]
         events: Vec<WireEvent<'a>>,
         epoch: String,
+        after: Seq,
         #[serde(default)]
         more: bool,
     }
@@ -70,7 +71,7 @@ pub(crate) fn read_history_page(ok: &RawValue) -> Result<HistoryPage, Error> {
     for event in &mut events {
         event.epoch = Some(epoch.clone());
     }
-    Ok(HistoryPage { events, epoch, more: wire.more })
+    Ok(HistoryPage { events, epoch, after: wire.after, more: wire.more })
 }
 
 pub(crate) fn read_time(ok: &RawValue) -> Result<u64, Error> {

@@ -213,12 +213,13 @@ proptest! {
             done: true,
         };
         let epoch = position("s:e:1").epoch;
-        let page = Answer::History { stream, epoch, events, more: false };
+        let page = Answer::History { stream, epoch, events, after: 3, more: false };
         let page = read_history_page(&answer(page)).unwrap();
         let (ServerMessage::Event(live), ServerMessage::Replay(replay)) = (live, encode(&replay))
         else { panic!("other messages") };
         prop_assert_eq!(&live, &replay.events[0]);
         prop_assert_eq!(&live.payload, &page.events[0].payload);
+        prop_assert_eq!(page.after, 3);
         prop_assert_eq!((live.seq, live.time_ms, &live.topic), (3, 4, event.topic()));
         prop_assert_eq!(&live.payload, &payload);
         prop_assert_eq!(&live.headers, &event.draft.headers);

@@ -1,6 +1,7 @@
 use protocol::Seq;
 
 use super::Worker;
+use super::pages::RETRY_MS;
 use crate::broker::{Page, Segment};
 use crate::streams::StreamIndex;
 use crate::view::View;
@@ -37,7 +38,10 @@ impl Worker {
     /// readers look again when it is done.
     pub(super) fn has_view(&mut self, at: StreamIndex, after: Seq) -> bool {
         let Some(stream) = self.streams.get_mut(at.get()) else { return false };
-        let read = stream.read;
+        let (read, expired) = (stream.read, stream.expired());
+        if let Some(view) = &mut stream.view {
+            view.trim(expired);
+        }
         let since = stream.view.get_or_insert_with(|| View::new(read)).since();
         if since <= after {
             return true;
@@ -62,9 +66,9 @@ impl Worker {
             return;
         }
         let Some(page) = page else {
-            // The readers ask again, and with them the backfill begins again.
+            // The readers ask again after a while, and with them the backfill begins again.
             stream.backfill = None;
-            return self.look_again_at_view(at);
+            return self.retry_view(at);
         };
         if backfill.take(page, view) {
             view.extend_to(backfill.from);
@@ -76,18 +80,26 @@ impl Worker {
     }
 
     fn look_again_at_view(&mut self, at: StreamIndex) {
+        for place in self.waiting_for_view(at) {
+            self.look_again(place);
+        }
+    }
+
+    fn retry_view(&mut self, at: StreamIndex) {
+        for place in self.waiting_for_view(at) {
+            self.schedule_read(place, self.now.ms + RETRY_MS);
+        }
+    }
+
+    fn waiting_for_view(&self, at: StreamIndex) -> Vec<u32> {
         let waits = |session: &crate::session::Session| {
             session.readers.iter().any(|reader| reader.stream == at && !reader.is_live)
         };
-        let places: Vec<u32> = self
-            .sessions
+        self.sessions
             .iter()
             .filter(|(_, session)| waits(session))
             .map(|(place, _)| place as u32)
-            .collect();
-        for place in places {
-            self.look_again(place);
-        }
+            .collect()
     }
 }
 

@@ -198,6 +198,7 @@ impl Worker {
         if is_behind || !is_empty {
             self.queue(key.place);
         }
+        self.go_on_waiting(key);
     }
 
     /// The client's socket takes no more; until [`Worker::handle_writable`] nothing is filled.
@@ -237,9 +238,9 @@ impl Worker {
     /// waits, nor while the client does not take its answers.
     pub fn is_accepting(&self, key: ClientKey) -> bool {
         self.session(key).is_some_and(|session| {
-            let waits = session.rare.as_ref().is_some_and(|rare| rare.subscribing.is_some());
             let answers = session.outbox.as_ref().is_some_and(|outbox| outbox.is_full());
-            !waits && !answers && !session.is_closing && session.appends < self.limits.appends_max
+            let waits = session.must_wait() || session.appends >= self.limits.appends_max;
+            !waits && !answers && !session.is_closing
         })
     }
 

@@ -16,8 +16,7 @@ impl Worker {
             return;
         };
         session.counts.commands_in += 1;
-        let waits = session.rare.as_ref().is_some_and(|rare| rare.subscribing.is_some());
-        if waits {
+        if session.must_wait() {
             session.rare_mut().waiting.push_back(request);
             return;
         }
@@ -111,6 +110,10 @@ impl Worker {
         let viewer = viewer_of(session);
         let stream = crate::history::stream_of(&self.table, &history)?;
         let history = Box::new(history);
+        if let Some(session) = self.session_mut(ticket.client) {
+            let command = Command::History(history.clone());
+            session.rare_mut().reading = Some(ClientRequest { id: ticket.id, command });
+        }
         self.requests.push_back(Request::History { ticket, stream, viewer, history });
         Ok(())
     }
@@ -118,7 +121,28 @@ impl Worker {
     /// A history was read.
     pub fn handle_history(&mut self, now: Now, ticket: Ticket, result: Result<Answer, Error>) {
         self.now = now;
+        if let Some(rare) = self.session_mut(ticket.client).and_then(|s| s.rare.as_mut()) {
+            rare.reading = None;
+        }
         self.reply(ticket.client, ticket.id, result);
+        self.go_on_waiting(ticket.client);
+    }
+
+    /// Carries out the commands that waited behind one that is done, as far as the client takes
+    /// their answers.
+    pub(super) fn go_on_waiting(&mut self, key: ClientKey) {
+        while let Some(session) = self.session_mut(key) {
+            let is_full = session.outbox.as_ref().is_some_and(|outbox| outbox.is_full());
+            let Some(rare) = session.rare.as_mut().filter(|rare| !rare.awaits_answer()) else {
+                return;
+            };
+            if is_full {
+                return;
+            }
+            let Some(request) = rare.waiting.pop_front() else { return };
+            self.counters.commands += 1;
+            self.carry_out(key, request);
+        }
     }
 }
 

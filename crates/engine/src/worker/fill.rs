@@ -1,4 +1,4 @@
-use protocol::{Event, Gap, GapReason, Message, Seq};
+use protocol::{Event, Seq};
 
 use super::ahead::{Ahead, Memory, choose, look_ahead};
 use super::deliver::{Before, Courier};
@@ -7,6 +7,9 @@ use crate::broker::{Hole, Page};
 use crate::render::Stream;
 use crate::session::Reader;
 use crate::streams::StreamIndex;
+
+/// How far ahead a timer is set at most: it outlives its session.
+const TIMER_MS_MAX: u64 = 60_000;
 
 /// What one step of a reader came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,10 +73,22 @@ impl Worker {
             return Step::Live;
         }
         if reader.due_ms > self.now.ms {
-            self.schedule_read(place, reader.due_ms);
+            self.wait_until_due(place, at_reader);
             return Step::Waits;
         }
         self.read(place, at_reader, &reader)
+    }
+
+    /// Sets a timer for the reader, unless one is set: it is asked to read on far more often than
+    /// its time comes.
+    fn wait_until_due(&mut self, place: u32, at_reader: usize) {
+        let now_ms = self.now.ms;
+        let session = self.sessions.get_mut(place as usize);
+        let reader = session.and_then(|session| session.readers.get_mut(at_reader));
+        let Some(reader) = reader.filter(|reader| reader.timer_ms <= now_ms) else { return };
+        let at_ms = reader.due_ms.min(now_ms + TIMER_MS_MAX);
+        reader.timer_ms = at_ms;
+        self.schedule_read(place, at_ms);
     }
 
     /// Everything for the reader is sent: new events reach it in the burst in which they come.
@@ -94,6 +109,7 @@ impl Worker {
             readers.all(|reader| reader.position(read) >= seq)
         };
         rare.beginnings.retain(|beginning| !passed(beginning.stream, beginning.after));
+        rare.gaps.retain(|gap| !passed(gap.stream, gap.to));
         let ended = rare.endings.len();
         rare.endings.retain(|ending| !passed(ending.stream, ending.until));
         let has_changed = rare.endings.len() < ended;
@@ -101,7 +117,8 @@ impl Worker {
             && rare.beginnings.is_empty()
             && rare.endings.is_empty()
             && rare.replays.is_empty()
-            && rare.subscribing.is_none()
+            && rare.gaps.is_empty()
+            && !rare.awaits_answer()
             && rare.waiting.is_empty());
         session.rare = is_needed.then_some(rare);
         if has_changed {
@@ -109,61 +126,15 @@ impl Worker {
         }
     }
 
-    /// Tells that the stream's epoch is another one now; its readers begin with what is kept.
-    pub(super) fn tell_epoch(&mut self, place: u32, at: StreamIndex) {
-        let Some(first) = self.streams.get(at.get()).map(|stream| stream.first) else { return };
-        let Some(session) = self.sessions.get_mut(place as usize) else { return };
-        for reader in session.readers.iter_mut().filter(|reader| reader.stream == at) {
-            (reader.is_reset, reader.is_live) = (false, false);
-            reader.cursor = first.saturating_sub(1);
-            // The gap names it.
-            (reader.marked, reader.until) = (reader.cursor, 0);
-        }
-        self.tell_gap(place, at, 1, first.saturating_sub(1), GapReason::Epoch);
-    }
-
-    pub(super) fn tell_gap(
-        &mut self,
-        place: u32,
-        at: StreamIndex,
-        from: Seq,
-        to: Seq,
-        reason: GapReason,
-    ) {
-        let (Some(spec), Some(stream)) = (self.table.spec(at), self.streams.get(at.get())) else {
-            return;
-        };
-        let (stream, epoch) = (spec.name.clone(), stream.epoch.clone());
-        self.counters.gaps += 1;
-        self.tell(place, &Message::Gap(Gap { stream, epoch, from, to, reason }));
-    }
-
-    /// What followed the cursors between `after` and `first` is not kept any more.
-    pub(super) fn lose(&mut self, place: u32, at: StreamIndex, after: Seq, first: Seq) {
-        let Some(session) = self.sessions.get_mut(place as usize) else { return };
-        let mut lost: Option<Seq> = None;
-        let is_lost = |cursor: Seq| cursor >= after && cursor + 1 < first;
-        let readers = session.readers.iter_mut();
-        for reader in readers.filter(|r| r.stream == at && !r.is_live && is_lost(r.cursor)) {
-            if !reader.mode.latest {
-                lost = Some(lost.map_or(reader.cursor, |lost| lost.min(reader.cursor)));
-            }
-            reader.cursor = first - 1;
-        }
-        let replays = session.rare.iter_mut().flat_map(|rare| &mut rare.replays);
-        for replay in replays.filter(|replay| replay.stream == at && is_lost(replay.cursor)) {
-            lost = Some(lost.map_or(replay.cursor, |lost| lost.min(replay.cursor)));
-            replay.cursor = (first - 1).min(replay.until);
-        }
-        if let Some(lost) = lost {
-            self.tell_gap(place, at, lost + 1, first - 1, GapReason::Retention);
-        }
-    }
-
     /// Reads on from the reader's cursor and sends what is for it.
     fn read(&mut self, place: u32, at_reader: usize, reader: &Reader) -> Step {
         let (at, after) = (reader.stream, reader.cursor);
         let mut page = None;
+        let expired = self.streams.get(at.get()).map_or(0, StreamState::expired);
+        if !reader.mode.latest && after + 1 < expired {
+            self.lose(place, at, after, expired);
+            return Step::Progress;
+        }
         if reader.mode.latest {
             if !self.has_view(at, after) {
                 return Step::Waits;
@@ -183,7 +154,7 @@ impl Worker {
             }
             Some(Sent::Hole(hole)) => {
                 self.reach(place, at_reader, hole.to);
-                self.tell_gap(place, at, hole.from, hole.to, hole.reason);
+                self.tell_lost(place, at, hole);
                 Step::Progress
             }
             Some(Sent::Lost(first)) => {

@@ -164,6 +164,12 @@ pub trait SessionTokens {
 
     /// The id in a token that this cluster sealed.
     fn open(&self, token: &str) -> Option<ClientId>;
+
+    /// The groups that the client was in on an earlier connection as this user; none where nobody
+    /// remembers them.
+    fn groups(&self, _client: ClientId, _user: Option<&str>) -> Vec<Arc<str>> {
+        Vec::new()
+    }
 }
 
 /// What an operator sees of a session.

@@ -24,21 +24,31 @@ impl Worker {
         if subscribing.resume.is_some() {
             return false;
         }
-        let Some(session) = self.session(key) else { return false };
-        let viewer = viewer_of(session);
         self.locate_last += 1;
         subscribing.attempt = self.locate_last;
         for (body, asked) in subscribing.bodies.iter().enumerate() {
-            let Some(what) = looked_for(asked) else { continue };
-            let ticket = LocateTicket { client: key, attempt: subscribing.attempt, body };
-            for stream in self.streams_of(&asked.topics) {
-                let (topics, except) = (asked.topics.clone(), asked.except.clone());
-                let selector = Box::new(Selector { topics, except, viewer: Some(viewer.clone()) });
-                self.requests.push_back(Request::Locate { ticket, stream, selector, what });
-                subscribing.awaited += 1;
+            if looked_for(asked).is_some() {
+                let streams = self.streams_of(&asked.topics).into_iter();
+                subscribing.to_locate.extend(streams.map(|stream| (body, stream)));
             }
         }
-        subscribing.awaited > 0
+        subscribing.to_locate.sort_unstable_by(|a, b| b.cmp(a));
+        self.locate_next(key, subscribing)
+    }
+
+    /// Asks for one place after the other, as each search may look at many events: other clients
+    /// have their turn in between. Whether there is one to wait for.
+    fn locate_next(&mut self, key: ClientKey, subscribing: &mut Subscribing) -> bool {
+        let Some((body, stream)) = subscribing.to_locate.pop() else { return false };
+        let (Some(asked), Some(session)) = (subscribing.bodies.get(body), self.session(key)) else {
+            return false;
+        };
+        let Some(what) = looked_for(asked) else { return false };
+        let ticket = LocateTicket { client: key, attempt: subscribing.attempt, body };
+        let (topics, except) = (asked.topics.clone(), asked.except.clone());
+        let selector = Box::new(Selector { topics, except, viewer: Some(viewer_of(session)) });
+        self.requests.push_back(Request::Locate { ticket, stream, selector, what });
+        true
     }
 
     /// The broker answered [`Request::Locate`].
@@ -57,7 +67,6 @@ impl Worker {
             return;
         }
         let Some(mut subscribing) = rare.subscribing.take() else { return };
-        subscribing.awaited = subscribing.awaited.saturating_sub(1);
         match result {
             Ok(located) => subscribing.located.push((ticket.body, stream, located)),
             Err(error) => {
@@ -65,8 +74,10 @@ impl Worker {
                 return self.go_on_waiting(ticket.client);
             }
         }
-        if subscribing.awaited > 0 {
-            rare.subscribing = Some(subscribing);
+        if self.locate_next(ticket.client, &mut subscribing) {
+            if let Some(session) = self.session_mut(ticket.client) {
+                session.rare_mut().subscribing = Some(subscribing);
+            }
             return;
         }
         self.begin_all(ticket.client, subscribing);
@@ -89,8 +100,10 @@ impl Worker {
             Start::Positions(positions) => self.start_after(at, positions).map(Some),
             Start::Last(_) if asked.mode.latest => Ok(Some(self.start_at_first(at))),
             Start::Last(_) | Start::Since(_) => {
-                let mut located = subscribing.located.iter();
-                let found = located.find(|(of, stream, _)| *of == body && *stream == at);
+                let located = &subscribing.located;
+                let found =
+                    located.binary_search_by_key(&(body, at), |(of, stream, _)| (*of, *stream));
+                let found = found.ok().and_then(|found| located.get(found));
                 Ok(found.map(|(.., located)| self.start_located(at, located)))
             }
         }

@@ -15,6 +15,8 @@ mod locating;
 mod pump;
 /// Readers that are behind catch up.
 mod fill;
+/// What cannot be had is told.
+mod gaps;
 /// What lies behind a cursor.
 mod ahead;
 /// History that comes apart from the live order.
@@ -240,6 +242,11 @@ impl StreamState {
     /// First seq that can be read from `recent`.
     fn recent_first(&self) -> Seq {
         self.recent.front().map_or(self.read + 1, Segment::first)
+    }
+
+    /// Events before this seq are too old to be delivered, though they may be at hand.
+    fn expired(&self) -> Seq {
+        self.tail.expired(&self.epoch).min(self.read + 1)
     }
 
     fn forget_recent(&mut self) {

@@ -14,7 +14,7 @@ const IN_FLIGHT_MAX: usize = 8;
 /// Reads of neighbours begin at the same place where they can, so that they share a page.
 const ALIGN_SEQS: u64 = 256;
 /// When a failed read is tried again.
-const RETRY_MS: u64 = 500;
+pub(super) const RETRY_MS: u64 = 500;
 
 /// Pages of the broker: those at hand, those in flight, and who waits for them.
 #[derive(Default)]

@@ -111,14 +111,15 @@ impl Worker {
             self.skip_to(at, pull);
             return self.streams.get(at.get()).is_some_and(|stream| stream.read < head);
         }
-        let head = pull.head;
+        let (head, is_stale) = (pull.head, pull.expired > next);
         self.counters.bursts += 1;
         for segments in pull.segments.chunk_by(|a, b| is_batch(a) && is_batch(b)) {
-            if segments.first().is_some_and(is_batch) {
+            if segments.first().is_some_and(is_batch) && !is_stale {
                 self.burst(at, segments);
-            } else if let Some(hole) = segments.first() {
+            } else {
+                // A hole, or a segment of which the beginning is too old: readers tell a gap.
                 self.stop_live_readers(at);
-                self.advance(at, std::slice::from_ref(hole));
+                self.advance(at, segments);
             }
         }
         self.streams.get(at.get()).is_some_and(|stream| stream.read < head)
@@ -375,6 +376,7 @@ impl Worker {
             if let Some(rare) = &mut session.rare {
                 rare.beginnings.retain(|beginning| beginning.stream != at);
                 rare.endings.retain(|ending| ending.stream != at);
+                rare.gaps.retain(|gap| gap.stream != at);
                 for replay in rare.replays.iter_mut().filter(|replay| replay.stream == at) {
                     // What it was to bring is gone; only its end is told.
                     (replay.is_reset, replay.cursor) = (false, replay.until);

@@ -1,8 +1,8 @@
 use protocol::{Event, GapReason, Message, Seq};
 
-use super::Worker;
 use super::ahead::{Ahead, choose, look_ahead};
 use super::fill::Step;
+use super::{StreamState, Worker};
 use crate::broker::{Hole, Page};
 use crate::session::{Replay, takes};
 
@@ -52,6 +52,15 @@ impl Worker {
     fn replay_ahead(&mut self, place: u32, replay: &Replay) -> Found {
         let (at, after) = (replay.stream, replay.cursor);
         let mut page = None;
+        let expired = self.streams.get(at.get()).map_or(0, StreamState::expired);
+        if !replay.is_latest && after + 1 < expired {
+            let reason = GapReason::Retention;
+            return self.lose_replay(
+                place,
+                replay,
+                Hole { from: after + 1, to: expired - 1, reason },
+            );
+        }
         if replay.is_latest {
             if !self.has_view(at, after) {
                 return Found::Nothing(Step::Waits);
@@ -64,14 +73,16 @@ impl Worker {
         }
         match self.look_ahead_of(place, replay, page.as_deref()) {
             Some(Ok((events, reached))) => Found::Events(events, reached),
-            Some(Err(lost)) => {
-                let to = lost.to.min(replay.until);
-                self.set_replay(place, replay, |replay| replay.cursor = to);
-                self.tell_gap(place, at, lost.from, to, lost.reason);
-                Found::Nothing(Step::Progress)
-            }
+            Some(Err(lost)) => self.lose_replay(place, replay, lost),
             None => Found::Nothing(Step::Live),
         }
+    }
+
+    fn lose_replay(&mut self, place: u32, replay: &Replay, lost: Hole) -> Found {
+        let to = lost.to.min(replay.until);
+        self.set_replay(place, replay, |replay| replay.cursor = to);
+        self.tell_gap(place, replay.stream, lost.from, to, lost.reason);
+        Found::Nothing(Step::Progress)
     }
 
     fn look_ahead_of(

@@ -8,7 +8,7 @@ use super::{ClientKey, Now, Worker};
 use crate::grants::Grants;
 use crate::index::SubscriptionKey;
 use crate::render::Rendering;
-use crate::session::{Beginning, Ending, Rare, Reader, Replay, Session, SessionCounts};
+use crate::session::{Beginning, Ending, Rare, Reader, Replay, Session, SessionCounts, ToldGap};
 use crate::streams::StreamIndex;
 
 /// All of a session, taken out of its worker between two inputs; another worker of the same
@@ -27,6 +27,9 @@ pub struct Snapshot {
     subscriptions: Vec<Kept>,
     readers: Vec<(Reader, Epoch)>,
     endings: Vec<Ending>,
+    gaps: Vec<ToldGap>,
+    /// It gets nothing more than what was not written.
+    is_closing: bool,
     /// Commands that were not carried out, in order.
     commands: Vec<ClientRequest>,
     /// Bytes that were not written.
@@ -53,7 +56,7 @@ impl Worker {
         let readers = session.readers.iter().filter_map(|reader| self.keep_reader(reader));
         let readers = readers.collect();
         let rare = session.rare.map(|rare| *rare).unwrap_or_default();
-        let first = rare.subscribing.map(|subscribing| subscribing.request);
+        let first = rare.subscribing.map(|subscribing| subscribing.request).or(rare.reading);
         let commands: Vec<_> = first.into_iter().chain(rare.waiting).collect();
         // They are counted again when they are carried out.
         let commands_in = session.counts.commands_in.saturating_sub(commands.len() as u64);
@@ -71,6 +74,8 @@ impl Worker {
             subscriptions: kept,
             readers,
             endings: rare.endings,
+            gaps: rare.gaps,
+            is_closing: session.is_closing,
             commands,
             unsent: session.outbox.map(|outbox| outbox.to_vec()).unwrap_or_default(),
         })
@@ -101,7 +106,8 @@ impl Worker {
     fn keep_reader(&self, reader: &Reader) -> Option<(Reader, Epoch)> {
         let stream = self.streams.get(reader.stream.get())?;
         let cursor = reader.position(stream.read);
-        let reader = Reader { cursor, is_live: false, due_ms: 0, until: 0, ..reader.clone() };
+        let (is_live, due_ms, timer_ms, until) = (false, 0, 0, 0);
+        let reader = Reader { cursor, is_live, due_ms, timer_ms, until, ..reader.clone() };
         Some((reader, stream.epoch.clone()))
     }
 
@@ -112,14 +118,15 @@ impl Worker {
             self.watch(reader.stream);
         }
         self.generation_last = self.generation_last.wrapping_add(1);
-        let rare = Rare { groups: snapshot.groups, endings: snapshot.endings, ..Rare::default() };
+        let Snapshot { groups, endings, gaps, .. } = snapshot;
+        let rare = Rare { groups, endings, gaps, ..Rare::default() };
         let session = Session {
             generation: self.generation_last,
             rendering: snapshot.rendering,
             is_queued: false,
             is_blocked: false,
-            is_closing: false,
-            is_behind: true,
+            is_closing: snapshot.is_closing,
+            is_behind: !snapshot.is_closing,
             readers: Vec::new(),
             outbox: None,
             subscriptions: Vec::new(),
@@ -149,7 +156,8 @@ impl Worker {
     }
 
     fn restore_subscription(&mut self, place: u32, kept: Kept) {
-        let subscription = self.index.insert(place, kept.id, kept.mode, &kept.topics, kept.except);
+        let Kept { id, mode, topics, except, .. } = kept;
+        let subscription = self.index.insert(place, id, mode, &topics, except);
         let Some(session) = self.sessions.get_mut(place as usize) else { return };
         session.subscriptions.push(subscription);
         let rare = session.rare_mut();
@@ -173,6 +181,7 @@ impl Worker {
             let rare = session.rare_mut();
             rare.beginnings.retain(|beginning| beginning.stream != at);
             rare.endings.retain(|ending| ending.stream != at);
+            rare.gaps.retain(|gap| gap.stream != at);
             for replay in rare.replays.iter_mut().filter(|replay| replay.stream == at) {
                 (replay.is_reset, replay.cursor) = (false, replay.until);
             }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use protocol::{
     Answer, Command, Error, ErrorCode, Hello, Pattern, Position, Request as ClientRequest,
     Subscribe, Subscribed, SubscriptionId, Unsubscribe,
@@ -7,7 +9,7 @@ use smallvec::SmallVec;
 use super::locating::StartAt;
 use super::{ClientKey, Request, Ticket, Worker};
 use crate::grants::Action;
-use crate::index::SubscriptionKey;
+use crate::index::{NodeKey, SubscriptionKey};
 use crate::session::{Beginning, Ending, Reader, Replay, Subscribing};
 use crate::streams::StreamIndex;
 
@@ -26,7 +28,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Gives a client the id that it had on an earlier connection.
+    /// Gives a client the id and the groups that it had on an earlier connection.
     fn restore_id(&mut self, key: ClientKey, hello: &Hello) {
         let restored = hello.session.as_ref().and_then(|token| self.tokens.open(token));
         let Some(session) = self.session_mut(key) else { return };
@@ -39,6 +41,12 @@ impl Worker {
             self.by_client.remove(&before);
         }
         self.by_client.insert(id, key.place);
+        if restored.is_some() {
+            let user = self.session(key).and_then(|session| session.user.clone());
+            for group in self.tokens.groups(id, user.as_deref()) {
+                self.set_group(key, &group, true);
+            }
+        }
         let device = hello.device.clone();
         self.requests.push_back(Request::Restored { client: key, id, device, before });
     }
@@ -54,8 +62,11 @@ impl Worker {
     fn may_subscribe(&self, key: ClientKey, bodies: &[Subscribe]) -> Result<(), Error> {
         let Some(session) = self.session(key) else { return Ok(()) };
         let subscriptions = session.subscriptions.iter().filter_map(|key| self.index.get(*key));
-        let held: usize = subscriptions.map(|subscription| subscription.topic_count()).sum();
-        let asked: usize = bodies.iter().map(|body| body.topics.len()).sum();
+        let held: usize = subscriptions.map(|subscription| subscription.pattern_count()).sum();
+        // Those that ended count until every reader has passed their end.
+        let endings = session.rare.iter().flat_map(|rare| &rare.endings);
+        let held = held + endings.map(Ending::pattern_count).sum::<usize>();
+        let asked: usize = bodies.iter().map(|body| body.topics.len() + body.except.len()).sum();
         if held + asked > session.subscriptions_max as usize {
             let message =
                 format!("at most {} patterns may be subscribed", session.subscriptions_max);
@@ -79,8 +90,8 @@ impl Worker {
         resume: Option<Vec<Position>>,
         bodies: Vec<Subscribe>,
     ) {
-        let (located, attempt, awaited) = (Vec::new(), 0, 0);
-        let mut subscribing = Subscribing { request, resume, bodies, located, attempt, awaited };
+        let (to_locate, located, attempt) = (Vec::new(), Vec::new(), 0);
+        let mut subscribing = Subscribing { request, resume, bodies, attempt, to_locate, located };
         if !self.locate(key, &mut subscribing) {
             return self.begin_all(key, subscribing);
         }
@@ -105,6 +116,7 @@ impl Worker {
                     for (subscription, _) in begun {
                         self.end(key, subscription, None);
                     }
+                    self.clean_up(key.place);
                     return self.reply(key, subscribing.request.id, Err(error));
                 }
             }
@@ -128,19 +140,6 @@ impl Worker {
         let mut readers = self.session(key).into_iter().flat_map(|session| &session.readers);
         if readers.any(|reader| reader.stream == stream && reader.is_reset) {
             self.tell_epoch(key.place, stream);
-        }
-    }
-
-    /// Carries out the commands that waited behind one that is done.
-    pub(super) fn go_on_waiting(&mut self, key: ClientKey) {
-        while let Some(session) = self.session_mut(key) {
-            let Some(rare) = &mut session.rare else { return };
-            if rare.subscribing.is_some() {
-                return;
-            }
-            let Some(request) = rare.waiting.pop_front() else { return };
-            self.counters.commands += 1;
-            self.carry_out(key, request);
         }
     }
 
@@ -196,7 +195,8 @@ impl Worker {
         let joins =
             readers.all(|reader| reader.position(read) == asked && reader.is_reset == is_reset);
         let after = if joins { asked } else { read };
-        if after > asked {
+        // Where nothing is kept behind the old epoch, its gap is still to be told.
+        if after > asked || (is_reset && !joins) {
             let is_latest = mode.latest;
             let (subscription, stream, cursor, until) = (key, at, asked, read);
             let replay = Replay { subscription, id, stream, is_latest, is_reset, cursor, until };
@@ -205,9 +205,17 @@ impl Worker {
         }
         let is_reset = is_reset && joins;
         let is_live = after == read && !is_reset && session.replay(at).is_none();
-        let (marked, due_ms, until) = (after, 0, 0);
-        let reader =
-            Reader { stream: at, mode, is_live, is_reset, cursor: after, due_ms, until, marked };
+        let reader = Reader {
+            stream: at,
+            mode,
+            is_live,
+            is_reset,
+            cursor: after,
+            due_ms: 0,
+            timer_ms: 0,
+            until: 0,
+            marked: after,
+        };
         self.read_for(place, key, reader);
         Some(Position { stream: name, epoch, seq: after })
     }
@@ -261,13 +269,14 @@ impl Worker {
                     return Err(Error::new(ErrorCode::NotFound, message));
                 };
                 self.end(ticket.client, key, None);
+                self.clean_up(ticket.client.place);
             }
             Unsubscribe::Topics(topics) => {
-                for pattern in &topics {
-                    if !self.end_topic(ticket.client, pattern) {
-                        let message = format!("there is no subscription to `{pattern}`");
-                        return Err(Error::new(ErrorCode::NotFound, message));
-                    }
+                let found = topics.iter().find(|pattern| !self.end_topic(ticket.client, pattern));
+                self.clean_up(ticket.client.place);
+                if let Some(missing) = found {
+                    let message = format!("there is no subscription to `{missing}`");
+                    return Err(Error::new(ErrorCode::NotFound, message));
                 }
             }
         }
@@ -287,12 +296,13 @@ impl Worker {
     /// Takes a pattern out of every subscription that names it; whether one did.
     fn end_topic(&mut self, client: ClientKey, pattern: &Pattern) -> bool {
         let mut found = false;
-        while let Some(key) =
-            self.find(client, |subscription| self.index.topics(subscription).contains(pattern))
+        // The node goes with the last subscription that names the pattern.
+        while let Some(node) = self.index.find(pattern)
+            && let Some(key) = self.find(client, |subscription| subscription.names(node))
         {
             found = true;
             let is_last = self.index.get(key).is_some_and(|other| other.topic_count() == 1);
-            self.end(client, key, (!is_last).then_some(pattern));
+            self.end(client, key, (!is_last).then_some((pattern, node)));
         }
         found
     }
@@ -300,13 +310,13 @@ impl Worker {
     /// Ends a subscription, or takes one pattern out of it. Readers of one stream that are at
     /// different places agree on where it ended, so that what one of them left to another is
     /// neither lost nor sent twice.
-    fn end(&mut self, client: ClientKey, key: SubscriptionKey, topic: Option<&Pattern>) {
+    fn end(&mut self, client: ClientKey, key: SubscriptionKey, topic: Option<(&Pattern, NodeKey)>) {
         let Some(subscription) = self.index.get(key) else { return };
-        let topics = match topic {
-            Some(topic) => vec![topic.clone()],
-            None => self.index.topics(subscription),
+        let topics: Arc<[Pattern]> = match topic {
+            Some((topic, _)) => [topic.clone()].into(),
+            None => self.index.topics(subscription).into(),
         };
-        let (except, mode) = (subscription.except().to_vec(), subscription.mode);
+        let (except, mode) = (subscription.except().clone(), subscription.mode);
         for at in self.streams_of(&topics) {
             let (Some(spec), Some(stream)) = (self.table.spec(at), self.streams.get(at.get()))
             else {
@@ -323,14 +333,25 @@ impl Worker {
             let rare = session.rare_mut();
             let began = rare.beginnings.iter().find(|b| b.subscription == key && b.stream == at);
             let after = began.map_or(0, |beginning| beginning.after);
-            rare.endings.push(Ending { topics, except, mode, stream: at, after, until });
+            if after >= until {
+                continue;
+            }
+            let ending = Ending { topics, except, mode, stream: at, after, until };
+            if !rare.endings.iter_mut().any(|other| other.extend(&ending)) {
+                rare.endings.push(ending);
+            }
         }
         match topic {
-            Some(topic) => self.remove_topic(client, key, topic),
+            Some((_, node)) => drop(self.index.remove_topic(key, node)),
             None => self.remove_subscription(client, key),
         }
-        self.drop_idle_readers(client.place);
-        self.queue(client.place);
+    }
+
+    /// Drops what belongs to patterns that a client has unsubscribed from.
+    fn clean_up(&mut self, place: u32) {
+        self.drop_replays(place);
+        self.drop_idle_readers(place);
+        self.queue(place);
     }
 
     fn remove_subscription(&mut self, client: ClientKey, key: SubscriptionKey) {
@@ -343,15 +364,21 @@ impl Worker {
         }
     }
 
-    /// Takes a pattern out of a subscription, and its history in streams that it leaves.
-    fn remove_topic(&mut self, client: ClientKey, key: SubscriptionKey, topic: &Pattern) {
-        self.index.remove_topic(key, topic);
-        let Some(subscription) = self.index.get(key) else { return };
-        let streams = self.streams_of(&self.index.topics(subscription));
-        let Some(session) = self.session_mut(client) else { return };
-        if let Some(rare) = &mut session.rare {
-            rare.replays
-                .retain(|replay| replay.subscription != key || streams.contains(&replay.stream));
+    /// Drops the histories of subscriptions in streams that they do not reach into any more.
+    fn drop_replays(&mut self, place: u32) {
+        let Some(session) = self.sessions.get(place as usize) else { return };
+        let replays = session.rare.iter().flat_map(|rare| &rare.replays);
+        let is_left = |replay: &&Replay| {
+            let subscription = self.index.get(replay.subscription);
+            !subscription.is_some_and(|subscription| {
+                self.streams_of(&self.index.topics(subscription)).contains(&replay.stream)
+            })
+        };
+        let left: Vec<(SubscriptionKey, StreamIndex)> =
+            replays.filter(is_left).map(|replay| (replay.subscription, replay.stream)).collect();
+        let Some(session) = self.sessions.get_mut(place as usize) else { return };
+        if let Some(rare) = session.rare.as_mut().filter(|_| !left.is_empty()) {
+            rare.replays.retain(|replay| !left.contains(&(replay.subscription, replay.stream)));
         }
     }
 

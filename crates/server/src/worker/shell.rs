@@ -11,6 +11,7 @@ use crate::http::Routes;
 use crate::node::Node;
 use crate::registry::{Connected, Reservation};
 use crate::rendering::Looks;
+use crate::session_token::Returning;
 use crate::transports::{sse, websocket as ws};
 
 /// Slices of one write; more go into the next.
@@ -63,7 +64,7 @@ impl Shell {
             node.broker.as_ref(),
             wake,
             Box::new(Looks::new(node.looks.clone())),
-            Box::new(node.session_ids.clone()),
+            Box::new(Returning(node.clone())),
             node.worker_limits(),
         );
         let routes = Rc::new(crate::http::routes(&node));
@@ -119,7 +120,9 @@ impl Shell {
         let is_it = |client: &mut Client| client.key == key;
         let gone = self.clients.get_mut(key.place as usize).and_then(|at| at.take_if(is_it));
         if let Some(client) = gone {
-            self.node.registry.remove(client.id, self.place, key);
+            if self.node.registry.remove(client.id, self.place, key) {
+                self.node.memberships.leave(now.ms, client.id);
+            }
             self.node.metrics.closed(wall_since(client.connected_at_ms));
         }
     }
@@ -314,6 +317,7 @@ impl Shell {
         if let Some(Some(client)) = self.clients.get_mut(key.place as usize) {
             client.id = id;
         }
+        self.node.memberships.rename(before, id);
         let superseded = self.node.registry.rename(before, id, device);
         if let Some(old) = superseded.filter(|old| old.worker != self.place || old.key != key) {
             self.node.close_client(&old, CloseReason::TakenOver, None);

@@ -54,8 +54,16 @@ impl Answers {
                 check_appended(account, draft, appended)?;
                 self.check_sent_order(account, id, appended)
             }
-            (Command::History(history), Answer::History { stream, epoch, events, more }) => {
-                check_history(account, history, (account.place(stream), epoch), events, *more, put)
+            (Command::History(history), Answer::History { stream, epoch, events, after, more }) => {
+                let reached = (*after, *more);
+                check_history(
+                    account,
+                    history,
+                    (account.place(stream), epoch),
+                    events,
+                    reached,
+                    put,
+                )
             }
             (Command::Hello(_), Answer::Hello { .. })
             | (Command::Subscribe(_), Answer::Subscribed(_))
@@ -99,7 +107,7 @@ fn check_history(
     history: &History,
     (at, epoch): (usize, &Epoch),
     events: &[Event],
-    more: bool,
+    (reached, more): (Seq, bool),
     put: Put,
 ) -> Verdict {
     let Some(ledger) = account.history.ledgers[at].epoch(epoch) else {
@@ -108,7 +116,8 @@ fn check_history(
     let after =
         if history.epoch.as_ref().is_none_or(|asked| asked == epoch) { history.after } else { 0 };
     // Where no epoch was asked for and it changed in between, reading began again.
-    let is_anew = history.epoch.is_none() && events.first().is_some_and(|event| event.seq <= after);
+    let first = events.first().map_or(reached, |event| event.seq - 1);
+    let is_anew = history.epoch.is_none() && first < after;
     let mut last = if is_anew { 0 } else { after };
     for event in events {
         let what = || format!("s{at}:{epoch}:{} in a history", event.seq);
@@ -128,6 +137,10 @@ fn check_history(
         check_nothing_skipped(account, history, skipped, ledger, put)?;
         last = event.seq;
     }
+    if reached < last {
+        return broken("I3", format!("a history came to {last} and says {reached}"));
+    }
+    check_nothing_skipped(account, history, ledger.range(last, reached), ledger, put)?;
     if more || events.len() >= history.limit as usize {
         return Ok(());
     }

@@ -52,7 +52,7 @@ impl Line {
             let message = format!("s{at}:{named}:{seq} came before the gap from {:?}", self.told);
             return broken("I10", message);
         }
-        self.check_allowed(account, &named, recorded, put)?;
+        self.check_allowed(account, ledger.unwrap(), recorded, put)?;
         if !self.received.insert(seq) {
             return broken("I9", format!("s{at}:{named}:{seq} came twice"));
         }
@@ -63,18 +63,18 @@ impl Line {
     fn check_allowed(
         &self,
         account: &Account<'_>,
-        epoch: &Epoch,
+        ledger: &EpochLedger,
         recorded: &Recorded,
         put: Put,
     ) -> Verdict {
-        let (event, at) = (&recorded.event, self.at);
+        let (event, at, epoch) = (&recorded.event, self.at, &ledger.epoch);
         let what =
             || format!("s{at}:{epoch}:{} {:?} {}", event.seq, event.draft.audience, event.topic());
         let takes = |held: &&Held| Account::takes(held, at, epoch, event.seq, event.topic());
         if !account.held.iter().any(|held| takes(&held)) {
             return broken("I7", format!("{} was not asked for", what()));
         }
-        check_sight(account, recorded, put, what)
+        check_sight(account, ledger, recorded, put, what)
     }
 
     fn check_order(
@@ -315,14 +315,18 @@ impl Line {
     }
 }
 
-/// I7: an event is for this client.
+/// I7: an event is for this client, and not too old.
 pub fn check_sight(
     account: &Account<'_>,
+    ledger: &EpochLedger,
     recorded: &Recorded,
     put: Put,
     what: impl Fn() -> String,
 ) -> Verdict {
     let draft = &recorded.event.draft;
+    if recorded.event.seq < ledger.expired_at(put.from) {
+        return broken("retention", format!("{} is too old", what()));
+    }
     if !account.record.grants.subscribe.iter().any(|pattern| pattern.matches(&draft.topic)) {
         return broken("I7", format!("{} is not granted", what()));
     }

@@ -102,7 +102,7 @@ impl Replay {
         if !held.is_some_and(|held| Account::matches(held, event.topic())) {
             return broken("I7", format!("{} was not asked for", what()));
         }
-        check_sight(account, recorded, put, what)?;
+        check_sight(account, ledger.unwrap(), recorded, put, what)?;
         self.received.insert(event.seq);
         Ok(())
     }

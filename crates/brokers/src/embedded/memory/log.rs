@@ -8,6 +8,9 @@ use smallvec::SmallVec;
 /// What retention took out of a log: to be dropped when the stream is unlocked again.
 pub(super) type Dropped = SmallVec<[Arc<Batch>; 4]>;
 
+/// In how many steps what count and bytes took becomes too old.
+const YOUNG_MAX: u64 = 64;
+
 /// The events of a memory stream.
 ///
 /// Batches go whole. When retention ends inside the oldest batch, `first` moves and the batch
@@ -18,6 +21,18 @@ pub(super) struct Log {
     last: Seq,
     /// Of the events from `first`.
     bytes: u64,
+    /// Events before this seq are too old.
+    expired: Seq,
+    /// What count and bytes took, until it is too old too.
+    young: VecDeque<Young>,
+}
+
+/// Batches that went before their age, some time apart at most.
+struct Young {
+    last: Seq,
+    /// The time of the first and of the last of them.
+    from_ms: u64,
+    to_ms: u64,
 }
 
 struct Entry {
@@ -29,7 +44,14 @@ struct Entry {
 
 impl Log {
     pub(super) fn new() -> Self {
-        Self { entries: VecDeque::new(), first: 1, last: 0, bytes: 0 }
+        Self {
+            entries: VecDeque::new(),
+            first: 1,
+            last: 0,
+            bytes: 0,
+            expired: 0,
+            young: VecDeque::new(),
+        }
     }
 
     /// First kept seq; `last + 1` where nothing is kept.
@@ -40,6 +62,11 @@ impl Log {
     /// Last seq that was given.
     pub(super) fn last(&self) -> Seq {
         self.last
+    }
+
+    /// Events before this seq are older than the bound, whichever bound took them.
+    pub(super) fn expired(&self) -> Seq {
+        self.expired
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -63,18 +90,26 @@ impl Log {
         drops_max: usize,
         dropped: &mut Dropped,
     ) -> bool {
-        self.drop_below((self.last + 1).saturating_sub(keep.count.max(1)), dropped);
-        self.drop_bytes(keep.bytes, dropped);
+        self.drop_below((self.last + 1).saturating_sub(keep.count.max(1)), keep.age_ms, dropped);
+        self.drop_bytes(keep, dropped);
         // All events of a batch were appended at one moment.
-        let is_old = |entry: &&Entry| now_ms.saturating_sub(entry.at_ms) > keep.age_ms;
-        for _ in 0..drops_max {
-            let Some(oldest) = self.entries.front().filter(is_old) else { return false };
-            self.drop_below(oldest.last + 1, dropped);
+        let is_old = |at_ms: u64| now_ms.saturating_sub(at_ms) > keep.age_ms;
+        while let Some(gone) = self.young.pop_front_if(|young| is_old(young.to_ms)) {
+            self.expired = gone.last + 1;
         }
-        self.entries.front().filter(is_old).is_some()
+        for _ in 0..drops_max {
+            let Some(oldest) = self.entries.front().filter(|oldest| is_old(oldest.at_ms)) else {
+                return false;
+            };
+            self.expired = oldest.last + 1;
+            self.drop_below(oldest.last + 1, keep.age_ms, dropped);
+            self.young.clear();
+        }
+        self.entries.front().is_some_and(|oldest| is_old(oldest.at_ms))
     }
 
-    fn drop_bytes(&mut self, bytes_max: u64, dropped: &mut Dropped) {
+    fn drop_bytes(&mut self, keep: &Retention, dropped: &mut Dropped) {
+        let bytes_max = keep.bytes;
         while self.bytes > bytes_max && self.first < self.last {
             let Some(oldest) = self.entries.front() else { return };
             let (mut left, mut first) = (self.bytes, self.first);
@@ -85,12 +120,12 @@ impl Log {
                 left -= event.draft.bytes() as u64;
                 first = event.seq + 1;
             }
-            self.drop_below(first, dropped);
+            self.drop_below(first, keep.age_ms, dropped);
         }
     }
 
     /// Moves `first` up to `first`.
-    fn drop_below(&mut self, first: Seq, dropped: &mut Dropped) {
+    fn drop_below(&mut self, first: Seq, age_ms: u64, dropped: &mut Dropped) {
         while self.first < first {
             let Some(oldest) = self.entries.front() else { return };
             if oldest.last >= first {
@@ -101,7 +136,19 @@ impl Log {
             }
             self.bytes -= oldest.kept_bytes(self.first);
             self.first = oldest.last + 1;
-            dropped.extend(self.entries.pop_front().map(|entry| entry.batch));
+            let Some(gone) = self.entries.pop_front() else { return };
+            self.remember_young(gone.last, gone.at_ms, age_ms);
+            dropped.push(gone.batch);
+        }
+    }
+
+    /// Remembers when a batch was appended, in so few places that they take no room.
+    fn remember_young(&mut self, last: Seq, at_ms: u64, age_ms: u64) {
+        match self.young.back_mut() {
+            Some(young) if at_ms.saturating_sub(young.from_ms) <= age_ms / YOUNG_MAX => {
+                (young.last, young.to_ms) = (last, at_ms);
+            }
+            _ => self.young.push_back(Young { last, from_ms: at_ms, to_ms: at_ms }),
         }
     }
 

@@ -149,9 +149,13 @@ impl Stream {
     fn retain_locked(&self, state: &mut State, now: Now, dropped: &mut Dropped) -> bool {
         state.see(now);
         let (now_ms, first) = (state.steady_ms, state.log.first());
+        let expired = state.log.expired();
         let more = state.log.retain(&self.retention, now_ms, LOCKED_DROPS_MAX, dropped);
         if state.log.first() > first {
             self.tail.trim(state.log.first());
+        }
+        if state.log.expired() > expired {
+            self.tail.expire(state.log.expired());
         }
         state.ids.expire(now_ms, LOCKED_DROPS_MAX) || more
     }

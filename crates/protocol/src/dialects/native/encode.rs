@@ -108,11 +108,13 @@ fn push_answer(answer: &Answer, out: &mut Vec<u8>) {
         Answer::Subscribed(subscribed) => push_subscribed(subscribed, out),
         Answer::Unsubscribed => push(out, "{}"),
         Answer::Published(appended) => push_appended(appended, out),
-        Answer::History { stream, epoch, events, more } => {
+        Answer::History { stream, epoch, events, after, more } => {
             push(out, "{\"events\":");
             push_event_list(stream, events, out);
             push(out, ",\"epoch\":");
             push_str(out, epoch.as_str());
+            push(out, ",\"after\":");
+            push_u64(out, *after);
             push(out, ",\"more\":");
             push_bool(out, *more);
             push(out, "}");

@@ -162,13 +162,14 @@ pub(super) async fn leave(
 }
 
 async fn set_group(node: &Node, id: &str, group: String, is_member: bool) -> Result<Response> {
-    let (_, client) = node.client(id)?;
+    let (client_id, client) = node.client(id)?;
     let (key, group) = (client.key, Arc::<str>::from(group));
     let named = group.clone();
     let set = move |shell: &mut Shell| shell.engine.set_group(key, &named, is_member);
     if node.ask(client.worker, set).answer().await != Some(true) {
         return Err(Error::new(ErrorCode::NotFound, "the client has just left").into());
     }
+    node.memberships.set(client_id, client.user.as_ref(), &group, is_member);
     let answer = json!({ "client": id, "group": &*group, "member": is_member });
     Ok(super::json(answer.to_string().into_bytes()))
 }

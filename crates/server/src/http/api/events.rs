@@ -80,7 +80,7 @@ async fn answer(
     engine::history::read(node.broker.clone(), stream, selector, history, answer);
     let silent = || Error::new(ErrorCode::BrokerUnavailable, "the broker did not answer");
     let found = answered.await.map_err(|_| silent())??;
-    let Answer::History { stream: name, epoch, events, more } = found else {
+    let Answer::History { stream: name, epoch, events, after, more } = found else {
         return Err(silent().into());
     };
     let state = node.broker.state(stream).ok_or_else(silent)?;
@@ -99,6 +99,8 @@ async fn answer(
     push_u64(&mut out, state.first);
     out.extend_from_slice(b",\"last\":");
     push_u64(&mut out, state.last);
+    out.extend_from_slice(b",\"after\":");
+    push_u64(&mut out, after);
     out.extend_from_slice(if more { b",\"more\":true}" } else { b",\"more\":false}" });
     Ok(super::json(out))
 }

@@ -143,7 +143,7 @@ fn schemas() -> Value {
             "user": admin_only, "group": admin_only, "client": admin_only } },
         "Events": { "type": "object", "properties": {
             "events": list_of("Event"), "stream": text, "epoch": text, "first": number,
-            "last": number, "more": flag } },
+            "last": number, "after": number, "more": flag } },
         "EventStream": { "type": "string",
             "description": "server-sent events; docs/protocol.md describes them" },
         "Position": { "type": "object", "properties": {

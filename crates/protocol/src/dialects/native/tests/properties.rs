@@ -186,11 +186,13 @@ fn any_message() -> impl Strategy<Value = Message> {
                 done,
             }
         }),
-        (any::<i64>(), events, any::<bool>()).prop_map(|(id, events, more)| {
-            let (stream, epoch) = (stream("news"), position("s:e:1").epoch);
-            let answer = Answer::History { stream, epoch, events, more };
-            Message::Reply { id: Some(id), result: Ok(answer) }
-        }),
+        (any::<i64>(), events, any::<u64>(), any::<bool>()).prop_map(
+            |(id, events, after, more)| {
+                let (stream, epoch) = (stream("news"), position("s:e:1").epoch);
+                let answer = Answer::History { stream, epoch, events, after, more };
+                Message::Reply { id: Some(id), result: Ok(answer) }
+            }
+        ),
         (any::<i64>(), any::<u64>(), any::<bool>()).prop_map(|(id, seq, truncated)| {
             let mut position = position("s:e:1");
             position.seq = seq;

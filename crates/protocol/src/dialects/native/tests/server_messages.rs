@@ -97,11 +97,12 @@ fn history() {
         stream: stream("news"),
         epoch: Epoch::parse("e1").unwrap(),
         events: vec![event(1, json), event(2, binary)],
+        after: 7,
         more: true,
     };
     check(
         &reply(answer),
-        r#"{"id":3,"ok":{"events":[{"topic":"a","stream":"news","seq":1,"time":1000,"data":{"x": 1}},{"topic":"a","stream":"news","seq":2,"time":1000,"data":{"content_type":"a/b","base64":"AGhp"},"binary":true}],"epoch":"e1","more":true}}"#,
+        r#"{"id":3,"ok":{"events":[{"topic":"a","stream":"news","seq":1,"time":1000,"data":{"x": 1}},{"topic":"a","stream":"news","seq":2,"time":1000,"data":{"content_type":"a/b","base64":"AGhp"},"binary":true}],"epoch":"e1","after":7,"more":true}}"#,
     );
 }
 

@@ -1,0 +1,16 @@
+//! What a worker says and asks for, step by step, without a broker that answers by itself.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+/// A worker, and what it said.
+mod world;
+/// The pages of which a history is made.
+mod pages;
+/// Subscriptions begin and end.
+mod subscriptions;
+/// Readers behind.
+mod readers;
+/// What is not kept any more.
+mod retention;
+/// Histories, and commands that wait.
+mod histories;
