@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ pub(crate) struct Index {
     nodes: Slab<Node>,
     subscriptions: Slab<Subscription>,
     generation: u64,
+    /// Nodes that matches looked at so far.
+    visited: Cell<u64>,
 }
 
 #[derive(Default)]
@@ -58,7 +61,7 @@ impl Index {
     pub(crate) fn new() -> Self {
         let mut nodes = Slab::new();
         nodes.insert(Node::default());
-        Self { nodes, subscriptions: Slab::new(), generation: 0 }
+        Self { nodes, subscriptions: Slab::new(), generation: 0, visited: Cell::new(0) }
     }
 
     /// Changes whenever a match may come out differently.
@@ -211,6 +214,11 @@ impl Index {
         }
     }
 
+    /// Nodes that matches looked at so far: what they cost.
+    pub(crate) fn visited(&self) -> u64 {
+        self.visited.get()
+    }
+
     /// Collects the subscriptions that take `topic` and do not leave it out; one that takes it
     /// through several patterns may come several times.
     pub(crate) fn matches(&self, topic: &Topic, found: &mut Vec<SubscriptionKey>) {
@@ -230,6 +238,7 @@ impl Index {
         found: &mut Vec<SubscriptionKey>,
     ) {
         let Some(node) = self.nodes.get(at as usize) else { return };
+        self.visited.set(self.visited.get() + 1);
         let Some((token, rest)) = tokens.split_first() else {
             found.extend(node.subscribers.iter().map(|(key, _)| *key));
             return;

@@ -29,6 +29,8 @@ struct State {
     first: Seq,
     /// Events before this seq are too old.
     expired: Seq,
+    /// The epoch before this one, of which workers may still read, and what was too old of it.
+    before: Option<(Epoch, Seq)>,
     /// Last seq of the stream.
     head: Seq,
     segments: VecDeque<Segment>,
@@ -63,18 +65,27 @@ impl Tail {
     /// An empty tail of a stream whose last seq is `head`.
     pub fn new(stream: StreamIndex, epoch: Epoch, first: Seq, head: Seq, bytes_max: usize) -> Self {
         let (segments, watchers) = (VecDeque::new(), Vec::new());
-        let state = State { epoch, first, expired: 0, head, segments, bytes: 0, watchers };
+        let (expired, before) = (0, None);
+        let state = State { epoch, first, expired, before, head, segments, bytes: 0, watchers };
         Self { stream, bytes_max, state: Mutex::new(state) }
     }
 
     /// Appends a segment, which must begin behind the head; the oldest are dropped beyond the
     /// bound. Wakes the workers that watch.
     pub fn push(&self, segment: Segment) {
+        self.push_all([segment]);
+    }
+
+    /// Appends segments that came together, and wakes the workers once for all of them: they read
+    /// them as one burst, and each client gets them as one write.
+    pub fn push_all(&self, segments: impl IntoIterator<Item = Segment>) {
         let mut state = self.state.lock();
-        debug_assert_eq!(segment.first(), state.head + 1);
-        state.head = segment.last();
-        state.bytes += segment.bytes();
-        state.segments.push_back(segment);
+        for segment in segments {
+            debug_assert_eq!(segment.first(), state.head + 1);
+            state.head = segment.last();
+            state.bytes += segment.bytes();
+            state.segments.push_back(segment);
+        }
         while state.bytes > self.bytes_max && state.segments.len() > 1 {
             if let Some(oldest) = state.segments.pop_front() {
                 state.bytes -= oldest.bytes();
@@ -104,14 +115,18 @@ impl Tail {
     /// Events of this epoch before this seq are too old to be delivered.
     pub fn expired(&self, epoch: &Epoch) -> Seq {
         let state = self.state.lock();
-        if state.epoch == *epoch { state.expired } else { 0 }
+        if state.epoch == *epoch {
+            return state.expired;
+        }
+        state.before.as_ref().filter(|(before, _)| before == epoch).map_or(0, |(_, seq)| *seq)
     }
 
     /// Continuity was lost: begins again in a new epoch.
     pub fn reset(&self, epoch: Epoch, first: Seq, head: Seq) {
         let mut state = self.state.lock();
-        (state.epoch, state.first, state.head, state.bytes) = (epoch, first, head, 0);
-        state.expired = 0;
+        let before = std::mem::replace(&mut state.epoch, epoch);
+        state.before = Some((before, std::mem::take(&mut state.expired)));
+        (state.first, state.head, state.bytes) = (first, head, 0);
         state.segments.clear();
         self.wake(&mut state);
     }

@@ -122,6 +122,10 @@ impl World {
     }
 
     fn connect(&mut self, id: u128) {
+        self.connect_to(id, "a.b");
+    }
+
+    fn connect_to(&mut self, id: u128, topic: &str) {
         let all = vec![Pattern::parse(">").unwrap()];
         let connect = Connect {
             client: ClientId(id),
@@ -135,7 +139,7 @@ impl World {
             welcome: None,
         };
         let key = self.worker.connect(Now::default(), connect);
-        let topics = vec![Pattern::parse("a.b").unwrap()];
+        let topics = vec![Pattern::parse(topic).unwrap()];
         let (except, start, mode) = (Vec::new(), Start::Now, Mode::EVERY);
         let subscribe = Subscribe { topics, except, start, mode };
         let command = Command::Subscribe(Box::new(subscribe));
@@ -250,4 +254,20 @@ fn a_stalled_client_holds_a_bounded_write_whatever_it_misses() {
     assert!(world.worker.pending_bytes(stalled) <= 2 * (64 << 10));
     let view = world.worker.view(stalled).unwrap();
     assert!(view.lag_events > 10_000, "{}", view.lag_events);
+}
+
+#[test]
+fn a_match_costs_the_same_however_many_others_subscribe_elsewhere() {
+    let visited = |others: u128| {
+        let mut world = World::new(10);
+        for other in 0..others {
+            world.connect_to(1_000 + other, &format!("other.t{other}.>"));
+        }
+        let before = world.worker.nodes_visited();
+        world.burst(1);
+        world.worker.nodes_visited() - before
+    };
+    let (few, many) = (visited(1), visited(10_000));
+    assert_eq!(few, many);
+    assert!(few <= 3, "{few} nodes for two tokens");
 }

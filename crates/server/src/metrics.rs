@@ -36,6 +36,7 @@ impl Metrics {
 /// Every figure at one moment.
 pub(crate) struct Figures {
     workers: Counters,
+    socket_writes: u64,
     connections: u64,
     published: u64,
     closed: u64,
@@ -62,12 +63,13 @@ impl Figures {
                     of_clients.1 += view.outbox_bytes as u64;
                     of_clients.2 += u64::from(view.outbox_bytes > 0);
                 }
-                (*shell.engine.counters(), of_clients)
+                (*shell.engine.counters(), shell.writes, of_clients)
             })
             .await;
         let mut figures = Self::of_node(node);
-        for (counters, (lag_events, outbox_bytes, slow_clients)) in answers {
+        for (counters, writes, (lag_events, outbox_bytes, slow_clients)) in answers {
             figures.add(&counters);
+            figures.socket_writes += writes;
             figures.lag_events = figures.lag_events.max(lag_events);
             figures.outbox_bytes += outbox_bytes;
             figures.slow_clients += slow_clients;
@@ -84,6 +86,7 @@ impl Figures {
             kept_bytes += state.bytes;
         }
         Self {
+            socket_writes: 0,
             workers: Counters::default(),
             connections: node.registry.len() as u64,
             published: metrics.published.load(Ordering::Relaxed),
@@ -154,6 +157,7 @@ rows! {
     Counter "events_published" "Events published over HTTP and by sources" |f| f.published;
     Counter "events_read" "Events that workers read from streams, each worker counted" |f| f.workers.events_read;
     Counter "bursts" "Bursts of events that workers read" |f| f.workers.bursts;
+    Counter "socket_writes" "Writes to clients' sockets, each with all that was due" |f| f.socket_writes;
     Counter "renderings" "Events that were made into bytes" |f| f.workers.renderings;
     Counter "deliveries" "Events that were put into clients' writes" |f| f.workers.deliveries;
     Counter "bytes_out" "Bytes that clients' connections took" |f| f.workers.bytes_out;

@@ -15,3 +15,4 @@ mod handshake;
 mod audiences;
 mod library;
 mod compression;
+mod costs;

@@ -171,6 +171,11 @@ impl Worker {
         &self.counters
     }
 
+    /// Nodes of the pattern tree that were looked at so far to find who gets an event.
+    pub fn nodes_visited(&self) -> u64 {
+        self.index.visited()
+    }
+
     /// How many clients it owns.
     pub fn client_count(&self) -> usize {
         self.sessions.len()

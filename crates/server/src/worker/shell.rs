@@ -34,6 +34,8 @@ pub(crate) struct Shell {
     behind: Vec<StreamIndex>,
     /// Clients that are not read until the engine takes commands from them again.
     unread: Vec<ClientKey>,
+    /// Writes that were tried, each a system call.
+    pub(crate) writes: u64,
     /// Until when the worker's loop rests, in ms of its clock, where it does.
     pub(super) sleeps_until_ms: Option<u64>,
 }
@@ -78,6 +80,7 @@ impl Shell {
             inflater: Inflater::new(),
             behind: Vec::new(),
             unread: Vec::new(),
+            writes: 0,
             sleeps_until_ms: None,
         }
     }
@@ -221,7 +224,9 @@ impl Shell {
             peer.wake_if_closing();
             return;
         }
-        match peer.try_write(slices) {
+        let outcome = peer.try_write(slices);
+        self.writes += 1;
+        match outcome {
             Ok(written) => {
                 self.engine.sent(key, written);
                 if written < wanted {

@@ -64,6 +64,7 @@ enum Outcome {
 }
 
 type Outcomes = SmallVec<[Outcome; 4]>;
+type Segments = SmallVec<[Segment; 1]>;
 
 impl Stream {
     pub(super) fn new(at: StreamIndex, spec: &StreamSpec, options: &Options) -> Self {
@@ -114,6 +115,7 @@ impl Stream {
         let at_ms = state.steady_ms;
         let mut left = drafts.len();
         let mut chunk = Chunk::new(left);
+        let mut segments = Segments::new();
         for draft in drafts {
             let claim = draft.id.as_ref().and_then(|_| claims.next());
             match claim.as_ref().map_or(Known::Nothing, |claim| state.ids.find(claim, at_ms)) {
@@ -121,7 +123,8 @@ impl Stream {
                 Known::Other => outcomes.push(Outcome::Conflict),
                 Known::Nothing => {
                     if !chunk.has_room(&draft) {
-                        self.push_locked(state, std::mem::replace(&mut chunk, Chunk::new(left)));
+                        let full = std::mem::replace(&mut chunk, Chunk::new(left));
+                        segments.extend(state.file(full));
                     }
                     let seq = state.log.last() + chunk.events.len() as u64 + 1;
                     outcomes.push(Outcome::Appended(seq));
@@ -133,16 +136,11 @@ impl Stream {
             }
             left -= 1;
         }
-        self.push_locked(state, chunk);
-    }
-
-    /// Files a batch and announces it, under one lock: the tail's order is the log's.
-    fn push_locked(&self, state: &mut State, chunk: Chunk) {
-        let Some(batch) = Batch::new(chunk.events) else { return };
-        let batch = Arc::new(batch);
-        state.time_ms = batch.events().last().map_or(state.time_ms, |event| event.time_ms);
-        state.log.push(batch.clone(), state.steady_ms);
-        self.tail.push(Segment::Batch(batch));
+        segments.extend(state.file(chunk));
+        // Announced under the lock under which they were filed: the tail's order is the log's.
+        if !segments.is_empty() {
+            self.tail.push_all(segments);
+        }
     }
 
     /// Applies every bound; whether there is more to do than may be done at once.
@@ -239,6 +237,14 @@ impl Stream {
 impl State {
     fn see(&mut self, now: Now) {
         self.steady_ms = self.steady_ms.max(now.steady_ms);
+    }
+
+    /// Files events as one batch.
+    fn file(&mut self, chunk: Chunk) -> Option<Segment> {
+        let batch = Arc::new(Batch::new(chunk.events)?);
+        self.time_ms = batch.events().last().map_or(self.time_ms, |event| event.time_ms);
+        self.log.push(batch.clone(), self.steady_ms);
+        Some(Segment::Batch(batch))
     }
 }
 
