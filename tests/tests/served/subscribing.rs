@@ -84,7 +84,7 @@ async fn every_matching_event_after_the_answers_positions_comes() {
     let mut early = server.subscriber(&["a.x"]).await;
     let now_ms = |event: &Value| number(&event["event"], "time");
     let since = loop {
-        let event = early.json().await;
+        let event = early.json_with("event").await;
         if number(&event["event"], "seq") > 200 {
             break now_ms(&event) - 50;
         }
