@@ -21,8 +21,15 @@ struct State {
     clients: HashMap<ClientId, Connected>,
     /// Places that are kept for clients who are about to come.
     reserved: usize,
-    /// Clients and kept places, by their networks.
-    by_address: HashMap<IpAddr, u32>,
+    /// Clients and kept places.
+    counts: HashMap<Origin, u32>,
+}
+
+/// What bounds by address count: a network at an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Origin {
+    network: IpAddr,
+    endpoint: Arc<str>,
 }
 
 /// A place that is kept for a client from its request until its session begins: who come at the
@@ -30,7 +37,7 @@ struct State {
 pub(crate) struct Reservation {
     state: Arc<Mutex<State>>,
     /// None once it is given back.
-    network: Option<IpAddr>,
+    origin: Option<Origin>,
 }
 
 /// Why there is no place.
@@ -73,12 +80,12 @@ pub struct Way {
 }
 
 impl State {
-    fn count(&mut self, network: IpAddr) {
-        *self.by_address.entry(network).or_default() += 1;
+    fn count(&mut self, origin: Origin) {
+        *self.counts.entry(origin).or_default() += 1;
     }
 
-    fn uncount(&mut self, network: IpAddr) {
-        if let Entry::Occupied(mut count) = self.by_address.entry(network) {
+    fn uncount(&mut self, origin: Origin) {
+        if let Entry::Occupied(mut count) = self.counts.entry(origin) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
@@ -86,58 +93,60 @@ impl State {
         }
     }
 
-    fn give_back(&mut self, network: IpAddr) {
+    fn give_back(&mut self, origin: Origin) {
         self.reserved -= 1;
-        self.uncount(network);
+        self.uncount(origin);
     }
 }
 
 impl Connected {
-    fn network(&self) -> Option<IpAddr> {
-        self.address.map(|address| network_of(address.ip()))
+    fn origin(&self) -> Option<Origin> {
+        let network = network_of(self.address?.ip());
+        Some(Origin { network, endpoint: self.way.endpoint.clone() })
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if let Some(network) = self.network.take() {
-            self.state.lock().give_back(network);
+        if let Some(origin) = self.origin.take() {
+            self.state.lock().give_back(origin);
         }
     }
 }
 
 impl Registry {
-    /// Keeps a place for a client that is about to come from an address, of which there may be
-    /// `of_address_max` clients, among `clients_max` in all.
+    /// Keeps a place for a client that is about to come from an address to an endpoint, which may
+    /// have `of_address_max` clients of it, among `clients_max` in all.
     pub(crate) fn reserve(
         &self,
         address: IpAddr,
+        endpoint: &Arc<str>,
         clients_max: usize,
         of_address_max: Option<u32>,
     ) -> Result<Reservation, Full> {
-        let network = network_of(address);
+        let origin = Origin { network: network_of(address), endpoint: endpoint.clone() };
         let mut state = self.state.lock();
         if state.clients.len() + state.reserved >= clients_max {
             return Err(Full::Server);
         }
-        let of_address = state.by_address.get(&network).copied().unwrap_or(0);
+        let of_address = state.counts.get(&origin).copied().unwrap_or(0);
         if of_address_max.is_some_and(|most| of_address >= most) {
             return Err(Full::Address);
         }
         state.reserved += 1;
-        state.count(network);
-        Ok(Reservation { state: self.state.clone(), network: Some(network) })
+        state.count(origin.clone());
+        Ok(Reservation { state: self.state.clone(), origin: Some(origin) })
     }
 
     /// A client came, in place of its reservation.
     pub(crate) fn insert(&self, id: ClientId, client: Connected, reservation: Option<Reservation>) {
         let mut state = self.state.lock();
         // In one step, so that nobody counts twice.
-        if let Some(network) = reservation.and_then(|mut reservation| reservation.network.take()) {
-            state.give_back(network);
+        if let Some(origin) = reservation.and_then(|mut reservation| reservation.origin.take()) {
+            state.give_back(origin);
         }
-        if let Some(network) = client.network() {
-            state.count(network);
+        if let Some(origin) = client.origin() {
+            state.count(origin);
         }
         state.clients.insert(id, client);
     }
@@ -150,8 +159,8 @@ impl Registry {
         if !state.clients.get(&id).is_some_and(is_same) {
             return false;
         }
-        if let Some(network) = state.clients.remove(&id).and_then(|gone| gone.network()) {
-            state.uncount(network);
+        if let Some(origin) = state.clients.remove(&id).and_then(|gone| gone.origin()) {
+            state.uncount(origin);
         }
         true
     }
@@ -168,8 +177,8 @@ impl Registry {
         let mut client = state.clients.remove(&before)?;
         client.device = device.or(client.device);
         let superseded = state.clients.insert(id, client)?;
-        if let Some(network) = superseded.network() {
-            state.uncount(network);
+        if let Some(origin) = superseded.origin() {
+            state.uncount(origin);
         }
         Some(superseded)
     }

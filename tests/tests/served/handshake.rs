@@ -154,7 +154,8 @@ async fn an_address_that_connects_too_often_is_told_when_to_try_again() {
 #[tokio::test]
 async fn an_address_has_only_so_many_connections_at_a_time() {
     let server = TestServer::start(
-        "[[endpoint]]\npath = \"/v1/ws\"\nlimits = { concurrent_per_address = 2 }\n",
+        "[[endpoint]]\npath = \"/v1/ws\"\nlimits = { concurrent_per_address = 2 }\n\
+         [[endpoint]]\npath = \"/other\"\nlimits = { concurrent_per_address = 1 }\n",
     );
     let mut first = server.connect().await;
     let second = server.connect().await;
@@ -163,8 +164,11 @@ async fn an_address_has_only_so_many_connections_at_a_time() {
     assert!(reply.header("retry-after").is_some());
     drop(second);
     server.has_connections(1).await;
-    server.connect().await;
+    let _third = server.connect().await;
     first.ask("ping", json!({})).await;
+    // Another endpoint counts its own.
+    let other = Socket::open_at(server.public, "/other").await;
+    assert_eq!(other.welcome["protocol"], 1);
 }
 
 #[tokio::test]

@@ -111,7 +111,8 @@ pub(super) fn admit(
     }
     let ip = peer.address.ip();
     let most = node.config().limits.connections as usize;
-    let reservation = node.registry.reserve(ip, most, endpoint.concurrent_per_address);
+    let reservation =
+        node.registry.reserve(ip, &endpoint.way.endpoint, most, endpoint.concurrent_per_address);
     let reservation = reservation.map_err(refuse_full)?;
     if let Some(rate) = endpoint.connections_per_address {
         let now_ms = node.clock.now().ms;
