@@ -35,8 +35,10 @@ pub fn stream_of(table: &StreamTable, history: &History) -> Result<StreamIndex, 
             let names = table.streams_of(&history.topic);
             let names: Vec<_> = names.iter().filter_map(|at| table.spec(*at)).collect();
             let names: Vec<_> = names.iter().map(|spec| spec.name.as_str()).collect();
-            let message =
-                format!("the pattern reaches into several streams; name one of {names:?}");
+            let message = format!(
+                "the pattern reaches into several streams; name one of: {}",
+                names.join(", ")
+            );
             Err(Error::bad_request(message))
         }
     }
