@@ -24,16 +24,22 @@ struct Demo {
     printed: String,
 }
 
+/// Starts the program on free ports.
+fn spawn(options: &[&str]) -> Child {
+    Command::new(program())
+        .args(["demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .args(options)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
 impl Demo {
     fn start() -> Self {
-        let mut child = Command::new(program())
-            .args(["demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child = spawn(&[]);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut printed = String::new();
         while !printed.contains("tidings subscribe") {
@@ -173,14 +179,7 @@ async fn a_signal_sends_clients_away_and_ends_it() {
 
 #[test]
 fn programs_get_its_addresses_as_json() {
-    let mut child = Command::new(program())
-        .args(["demo", "--json", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = spawn(&["--json"]);
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let listening: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     // It can be ended as soon as it has said that it runs.

@@ -1,8 +1,8 @@
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 
-use super::{Figures, Meter, TOPIC, add_latencies, check, connect};
+use super::{Figures, Meter, Paced, TOPIC, add_latencies, check, connect};
 use crate::load::clients::Clients;
 use crate::load::publisher::Publisher;
 use crate::targets::Running;
@@ -30,10 +30,12 @@ impl Fanout {
         if self.words {
             publisher = publisher.with_words();
         }
-        let publisher = self.stretch(&mut clients, publisher, WARM_UP)?;
+        let topics = [TOPIC.to_owned()];
+        let paced = Paced { topics: &topics, rate: self.rate, each: clients.len() as u64 };
+        let publisher = paced.stretch(&mut clients, publisher, WARM_UP)?;
         clients.latencies.clear();
         let (meter, before) = (Meter::start(server), clients.counts);
-        let publisher = self.stretch(&mut clients, publisher, self.time)?;
+        let publisher = paced.stretch(&mut clients, publisher, self.time)?;
         let mut figures = Figures::new();
         let deliveries = clients.counts.received - before.received;
         meter.stop(server, deliveries, &mut figures);
@@ -46,23 +48,6 @@ impl Fanout {
         }
         drop(publisher);
         Ok(figures)
-    }
-
-    /// Publishes for a time, and waits until all of it has come.
-    fn stretch(
-        self,
-        clients: &mut Clients<'_>,
-        publisher: Publisher,
-        time: Duration,
-    ) -> Result<Publisher> {
-        let every = Duration::from_secs(1) / self.rate;
-        let count = (time.as_secs_f64() * f64::from(self.rate)) as u32;
-        let expected = clients.counts.received + u64::from(count) * clients.len() as u64;
-        let begin = Instant::now() + Duration::from_millis(20);
-        let publishing =
-            std::thread::spawn(move || publisher.pace(&[TOPIC.to_owned()], every, count, begin));
-        clients.wait_for(expected, time * 3 + Duration::from_secs(10))?;
-        publishing.join().map_err(|_| anyhow!("the publisher panicked"))?
     }
 }
 

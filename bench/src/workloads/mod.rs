@@ -16,9 +16,10 @@ pub(crate) mod stalled;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use crate::load::clients::{Clients, Wave};
+use crate::load::publisher::Publisher;
 use crate::process::own_cpu;
 use crate::targets::Running;
 
@@ -38,6 +39,34 @@ pub(crate) fn connect(clients: &mut Clients<'_>, server: &Running<'_>, count: us
     };
     clients.connect(server.setup.clients, &wave)?;
     Ok(())
+}
+
+/// Events at a rate, whatever becomes of them: an open loop.
+pub(crate) struct Paced<'a> {
+    pub(crate) topics: &'a [String],
+    /// Events per second.
+    pub(crate) rate: u32,
+    /// Clients that each event goes to.
+    pub(crate) each: u64,
+}
+
+impl Paced<'_> {
+    /// Publishes for a time, and waits until all of it has come.
+    pub(crate) fn stretch(
+        &self,
+        clients: &mut Clients<'_>,
+        publisher: Publisher,
+        time: Duration,
+    ) -> Result<Publisher> {
+        let every = Duration::from_secs(1) / self.rate;
+        let count = (time.as_secs_f64() * f64::from(self.rate)) as u32;
+        let expected = clients.counts.received + u64::from(count) * self.each;
+        let topics = self.topics.to_vec();
+        let begin = Instant::now() + Duration::from_millis(20);
+        let publishing = std::thread::spawn(move || publisher.pace(&topics, every, count, begin));
+        clients.wait_for(expected, time * 3 + Duration::from_secs(10))?;
+        publishing.join().map_err(|_| anyhow!("the publisher panicked"))?
+    }
 }
 
 /// CPU time and clock of a stretch of load.

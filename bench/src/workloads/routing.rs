@@ -1,8 +1,8 @@
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::Result;
 
-use super::{Figures, Meter, add_latencies, check};
+use super::{Figures, Meter, Paced, add_latencies, check};
 use crate::load::clients::{Clients, Wave};
 use crate::load::publisher::Publisher;
 use crate::targets::Running;
@@ -45,33 +45,19 @@ impl Routing {
         let wave = Wave { count: self.clients, topics: &topics, places, deflate };
         clients.connect(server.setup.clients, &wave)?;
         let publisher = Publisher::new(server.publisher()?, start, 128)?;
-        let publisher = self.stretch(&mut clients, publisher, WARM_UP)?;
+        let topics: Vec<String> = (0..self.topics).map(topic).collect();
+        let each = (self.clients / self.topics).max(1) as u64;
+        let paced = Paced { topics: &topics, rate: self.rate, each };
+        let publisher = paced.stretch(&mut clients, publisher, WARM_UP)?;
         clients.latencies.clear();
         let (meter, before) = (Meter::start(server), clients.counts.received);
-        let publisher = self.stretch(&mut clients, publisher, self.time)?;
+        let publisher = paced.stretch(&mut clients, publisher, self.time)?;
         let mut figures = Figures::new();
         meter.stop(server, clients.counts.received - before, &mut figures);
         check(&clients, clients.counts.received)?;
         add_latencies(&clients, &mut figures);
         drop(publisher);
         Ok(figures)
-    }
-
-    fn stretch(
-        self,
-        clients: &mut Clients<'_>,
-        publisher: Publisher,
-        time: Duration,
-    ) -> Result<Publisher> {
-        let every = Duration::from_secs(1) / self.rate;
-        let count = (time.as_secs_f64() * f64::from(self.rate)) as u32;
-        let each = (self.clients / self.topics).max(1) as u64;
-        let expected = clients.counts.received + u64::from(count) * each;
-        let topics: Vec<String> = (0..self.topics).map(topic).collect();
-        let begin = Instant::now() + Duration::from_millis(20);
-        let publishing = std::thread::spawn(move || publisher.pace(&topics, every, count, begin));
-        clients.wait_for(expected, time * 3 + Duration::from_secs(10)).context("routing")?;
-        publishing.join().map_err(|_| anyhow!("the publisher panicked"))?
     }
 }
 
