@@ -59,7 +59,7 @@ impl Plan {
                 Routing { clients, topics, rate, others, time }.run(server)
             }
             Load::Stalled { stalls } => {
-                Stalled { clients: 200, rate: 50, time, stalls }.run(server)
+                Stalled { clients: 200, rate: 200, time, stalls }.run(server)
             }
         }
     }
@@ -161,7 +161,7 @@ pub(crate) fn all() -> Vec<Plan> {
         },
         Plan {
             name: "all-read",
-            title: "P9: 200 clients, 50 events/s of 8 KiB, all read",
+            title: "P9: 200 clients, 200 events/s of 8 KiB, all read",
             columns: &["p99_ms", "p50_ms", "memory_mib", "lost_by_slow"],
             takes: |target| !target.is_floor(),
             load: Load::Stalled { stalls: false },

@@ -5,14 +5,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 
 use super::dialogue::{Dialogue, Heard, Place, Subscription};
 use super::frames;
 use super::latency::Latencies;
-use super::stamp::Stamp;
+use super::stamp::Finder;
+use crate::targets::Running;
 
 /// Connections that are under way at a time: more would overflow what servers queue.
 const CONNECTING_MAX: usize = 256;
+/// What the kernel may hold for a client that reads nothing.
+const STALLED_BYTES: usize = 64 << 10;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Subscribers on one thread. Nothing is allocated per message.
@@ -24,7 +29,13 @@ pub(crate) struct Clients<'a> {
     dialogue: &'a dyn Dialogue,
     start: Instant,
     scratch: Vec<u8>,
+    finder: Finder,
     subscribed: usize,
+    /// Asks again and again instead of sleeping: it has a core of its own, and a sleeper has to be
+    /// woken by whoever sends to it, which would count as the server's work.
+    spins: bool,
+    /// Time in which it asked and nothing had come.
+    pub(crate) idle: Duration,
     /// What came, and how.
     pub(crate) counts: Counts,
     /// How late events came, over all clients.
@@ -76,16 +87,19 @@ pub(crate) struct Wave<'w> {
 
 impl<'a> Clients<'a> {
     /// Nobody yet; times of events count from `start`.
-    pub(crate) fn new(dialogue: &'a dyn Dialogue, start: Instant) -> Result<Self> {
+    pub(crate) fn new(server: &Running<'a>, start: Instant) -> Result<Self> {
         Ok(Self {
             poll: Poll::new()?,
             events: Events::with_capacity(4096),
             ready: Vec::new(),
             clients: Vec::new(),
-            dialogue,
+            dialogue: server.target,
             start,
             scratch: vec![0; 256 << 10],
+            finder: Finder::new(),
             subscribed: 0,
+            spins: server.setup.core.is_some(),
+            idle: Duration::ZERO,
             counts: Counts::default(),
             latencies: Latencies::default(),
         })
@@ -165,6 +179,10 @@ impl<'a> Clients<'a> {
         for at in (0..self.clients.len()).filter(|at| choose(*at)) {
             if let Some(client) = self.clients.get_mut(at) {
                 client.is_stalled = is_stalled;
+                if is_stalled {
+                    // Otherwise the kernel reads on for it for megabytes.
+                    set_socket_recv_buffer_size(&client.socket, STALLED_BYTES)?;
+                }
             }
             if !is_stalled {
                 self.read(at)?;
@@ -181,11 +199,7 @@ impl<'a> Clients<'a> {
 
     /// Takes what has come, waiting for it so long at most.
     pub(crate) fn turn(&mut self, wait: Duration) -> Result<()> {
-        if let Err(error) = self.poll.poll(&mut self.events, Some(wait))
-            && error.kind() != ErrorKind::Interrupted
-        {
-            return Err(error.into());
-        }
+        self.wait(wait)?;
         self.ready.clear();
         let ready = self.events.iter().map(|event| (event.token().0, event.is_writable()));
         self.ready.extend(ready);
@@ -199,6 +213,40 @@ impl<'a> Clients<'a> {
             }
         }
         Ok(())
+    }
+
+    fn wait(&mut self, wait: Duration) -> Result<()> {
+        if !self.spins {
+            // To the nanosecond, where mio waits whole milliseconds.
+            let wait = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() };
+            let epoll = PollFd::new(self.poll.registry(), PollFlags::IN);
+            match rustix::event::poll(&mut [epoll], Some(&wait)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            return self.ask();
+        }
+        let begun = Instant::now();
+        let mut last = begun;
+        loop {
+            self.ask()?;
+            if !self.events.is_empty() {
+                return Ok(());
+            }
+            let now = Instant::now();
+            self.idle += now - last;
+            last = now;
+            if now - begun >= wait {
+                return Ok(());
+            }
+        }
+    }
+
+    fn ask(&mut self) -> Result<()> {
+        match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Waits until so many events have come in all.
@@ -315,7 +363,7 @@ impl<'a> Clients<'a> {
     fn message(&mut self, at: usize, payload: &[u8], now: Instant) -> Result<()> {
         let Some(client) = self.clients.get_mut(at) else { return Ok(()) };
         let mut is_event = false;
-        for stamp in Stamp::all(payload) {
+        for stamp in self.finder.stamps(payload) {
             is_event = true;
             self.counts.received += 1;
             client.received += 1;

@@ -1,5 +1,5 @@
 use std::collections::VecDeque;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -19,8 +19,8 @@ pub(crate) trait Telling: Send {
     }
 }
 
-/// Publishes over one connection. Answers are read by a thread of their own and not looked at:
-/// that every event arrives is counted at the other end.
+/// Publishes over one connection. Answers are read and not looked at: that every event arrives is
+/// counted at the other end.
 pub(crate) struct Publisher {
     socket: TcpStream,
     telling: Box<dyn Telling>,
@@ -47,11 +47,7 @@ impl Publisher {
     ) -> Result<Self> {
         socket.set_nodelay(true)?;
         socket.set_read_timeout(None)?;
-        let mut answers = socket.try_clone()?;
-        std::thread::spawn(move || {
-            let mut forgotten = vec![0; 64 << 10];
-            while answers.read(&mut forgotten).is_ok_and(|count| count > 0) {}
-        });
+        socket.set_nonblocking(true)?;
         let (data, out) = (Vec::new(), Vec::new());
         let padding = Padding::Plain;
         Ok(Self {
@@ -100,45 +96,26 @@ impl Publisher {
         self.out.clear();
     }
 
-    /// Sends what was added.
+    /// Sends what was added, as far as the server takes it.
     pub(crate) fn flush(&mut self) -> Result<()> {
-        if self.out.is_empty() {
-            return Ok(());
+        let mut forgotten = [0; 4096];
+        while wanted(self.socket.read(&mut forgotten))?.is_some_and(|count| count > 0) {}
+        while !self.out.is_empty() {
+            let Some(count) = wanted(self.socket.write(&self.out)).context("publishing")? else {
+                break;
+            };
+            self.out.drain(..count);
         }
-        let sent = self.socket.write_all(&self.out).context("publishing");
-        self.out.clear();
-        sent
-    }
-
-    /// Publishes `count` events, one every `every`, whatever becomes of them: an open loop.
-    pub(crate) fn pace(
-        mut self,
-        topics: &[String],
-        every: Duration,
-        count: u32,
-        begin: Instant,
-    ) -> Result<Self> {
-        let mut topics = topics.iter().cycle();
-        let mut event = 0;
-        while event < count {
-            let due = begin + every * event;
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            let now = Instant::now();
-            // All that is due by now goes at once.
-            while event < count && begin + every * event <= now {
-                self.add(topics.next().context("no topic")?, begin + every * event);
-                event += 1;
-            }
-            self.flush()?;
-        }
-        Ok(self)
+        Ok(())
     }
 }
 
-impl Drop for Publisher {
-    fn drop(&mut self) {
-        // Ends the thread that reads; the connection may be gone.
-        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+/// What was read or written; nothing where that would have to wait.
+fn wanted(outcome: std::io::Result<usize>) -> std::io::Result<Option<usize>> {
+    match outcome {
+        Ok(count) => Ok(Some(count)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -24,7 +24,7 @@ const WARM_UP: Duration = Duration::from_millis(1_500);
 impl Fanout {
     pub(crate) fn run(self, server: &Running<'_>) -> Result<Figures> {
         let start = Instant::now();
-        let mut clients = Clients::new(server.target, start)?;
+        let mut clients = Clients::new(server, start)?;
         connect(&mut clients, server, self.clients)?;
         let mut publisher = Publisher::new(server.publisher()?, start, self.bytes)?;
         if self.words {
@@ -32,13 +32,13 @@ impl Fanout {
         }
         let topics = [TOPIC.to_owned()];
         let paced = Paced { topics: &topics, rate: self.rate, each: clients.len() as u64 };
-        let publisher = paced.stretch(&mut clients, publisher, WARM_UP)?;
+        paced.stretch(&mut clients, &mut publisher, WARM_UP)?;
         clients.latencies.clear();
-        let (meter, before) = (Meter::start(server), clients.counts);
-        let publisher = paced.stretch(&mut clients, publisher, self.time)?;
+        let (meter, before) = (Meter::start(server, &clients), clients.counts);
+        paced.stretch(&mut clients, &mut publisher, self.time)?;
         let mut figures = Figures::new();
         let deliveries = clients.counts.received - before.received;
-        meter.stop(server, deliveries, &mut figures);
+        meter.stop(server, &clients, deliveries, &mut figures);
         check(&clients, clients.counts.received)?;
         add_latencies(&clients, &mut figures);
         let bytes = (clients.counts.bytes - before.bytes) as f64;
@@ -46,7 +46,6 @@ impl Fanout {
         if server.setup.core.is_none() {
             figures.insert("busiest_thread_share", share_of_busiest(server));
         }
-        drop(publisher);
         Ok(figures)
     }
 }

@@ -19,7 +19,7 @@ const FIRST: usize = 50;
 
 impl Idle {
     pub(crate) fn run(self, server: &Running<'_>) -> Result<Figures> {
-        let mut clients = Clients::new(server.target, Instant::now())?;
+        let mut clients = Clients::new(server, Instant::now())?;
         connect(&mut clients, server, FIRST)?;
         let before = server.process.settled_bytes(|| clients.turn(Duration::ZERO))?;
         let (begun, cpu) = (Instant::now(), server.process.cpu());

@@ -16,7 +16,7 @@ pub(crate) mod stalled;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::load::clients::{Clients, Wave};
 use crate::load::publisher::Publisher;
@@ -51,21 +51,51 @@ pub(crate) struct Paced<'a> {
 }
 
 impl Paced<'_> {
-    /// Publishes for a time, and waits until all of it has come.
+    /// Publishes for a time, and waits until all of it has come. One thread publishes and listens:
+    /// two would wait for each other's turn on the load's core.
     pub(crate) fn stretch(
         &self,
         clients: &mut Clients<'_>,
-        publisher: Publisher,
+        publisher: &mut Publisher,
         time: Duration,
-    ) -> Result<Publisher> {
-        let every = Duration::from_secs(1) / self.rate;
+    ) -> Result<()> {
         let count = (time.as_secs_f64() * f64::from(self.rate)) as u32;
         let expected = clients.counts.received + u64::from(count) * self.each;
-        let topics = self.topics.to_vec();
-        let begin = Instant::now() + Duration::from_millis(20);
-        let publishing = std::thread::spawn(move || publisher.pace(&topics, every, count, begin));
-        clients.wait_for(expected, time * 3 + Duration::from_secs(10))?;
-        publishing.join().map_err(|_| anyhow!("the publisher panicked"))?
+        self.publish(clients, publisher, time)?;
+        let deadline = Instant::now() + time * 2 + Duration::from_secs(10);
+        while clients.counts.received < expected {
+            publisher.flush()?;
+            clients.turn(Duration::from_millis(10))?;
+            if Instant::now() > deadline {
+                bail!("{} of {expected} events came in time", clients.counts.received);
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes for a time, whatever becomes of it.
+    pub(crate) fn publish(
+        &self,
+        clients: &mut Clients<'_>,
+        publisher: &mut Publisher,
+        time: Duration,
+    ) -> Result<()> {
+        let every = Duration::from_secs(1) / self.rate;
+        let count = (time.as_secs_f64() * f64::from(self.rate)) as u32;
+        let begin = Instant::now();
+        let mut topics = self.topics.iter().cycle();
+        let mut event = 0;
+        while event < count {
+            let now = Instant::now();
+            // All that is due by now goes at once.
+            while event < count && begin + every * event <= now {
+                publisher.add(topics.next().context("no topic")?, begin + every * event);
+                event += 1;
+            }
+            publisher.flush()?;
+            clients.turn((begin + every * event).saturating_duration_since(Instant::now()))?;
+        }
+        Ok(())
     }
 }
 
@@ -74,18 +104,27 @@ pub(crate) struct Meter {
     begun: Instant,
     server: Duration,
     own: Duration,
+    idle: Duration,
 }
 
 impl Meter {
-    pub(crate) fn start(server: &Running<'_>) -> Self {
-        Self { begun: Instant::now(), server: server.process.cpu(), own: own_cpu() }
+    pub(crate) fn start(server: &Running<'_>, clients: &Clients<'_>) -> Self {
+        let (own, idle) = (own_cpu(), clients.idle);
+        Self { begun: Instant::now(), server: server.process.cpu(), own, idle }
     }
 
     /// What `deliveries` cost, and whether the load itself was what held them up.
-    pub(crate) fn stop(&self, server: &Running<'_>, deliveries: u64, figures: &mut Figures) {
+    pub(crate) fn stop(
+        &self,
+        server: &Running<'_>,
+        clients: &Clients<'_>,
+        deliveries: u64,
+        figures: &mut Figures,
+    ) {
         let seconds = self.begun.elapsed().as_secs_f64();
         let cpu = (server.process.cpu() - self.server).as_secs_f64();
-        let own = (own_cpu() - self.own).as_secs_f64();
+        let idle = clients.idle - self.idle;
+        let own = (own_cpu() - self.own).saturating_sub(idle).as_secs_f64();
         let deliveries = deliveries as f64;
         figures.insert("deliveries_per_s", deliveries / seconds);
         figures.insert("cpu_us_per_delivery", cpu * 1e6 / deliveries);

@@ -19,7 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 impl Reconnect {
     pub(crate) fn run(self, server: &Running<'_>) -> Result<Figures> {
         let start = Instant::now();
-        let mut clients = Clients::new(server.target, start)?;
+        let mut clients = Clients::new(server, start)?;
         connect(&mut clients, server, self.clients)?;
         let mut publisher = Publisher::new(server.publisher()?, start, 128)?;
         publisher.add(TOPIC, start);

@@ -26,7 +26,7 @@ pub(crate) const OTHERS_PER_CLIENT: usize = 10_000;
 impl Routing {
     pub(crate) fn run(self, server: &Running<'_>) -> Result<Figures> {
         let start = Instant::now();
-        let mut quiet = Clients::new(server.target, start)?;
+        let mut quiet = Clients::new(server, start)?;
         let quiet_topics = |client: usize| {
             let topic = |at: usize| format!("bench.quiet.c{client}.t{at}");
             (0..OTHERS_PER_CLIENT).map(topic).collect()
@@ -37,26 +37,25 @@ impl Routing {
             server.setup.clients,
             &Wave { count, topics: &quiet_topics, places, deflate },
         )?;
-        let mut clients = Clients::new(server.target, start)?;
+        let mut clients = Clients::new(server, start)?;
         let topics = |client: usize| {
             let first = client % self.topics;
             (first..self.topics).step_by(self.clients).map(topic).collect()
         };
         let wave = Wave { count: self.clients, topics: &topics, places, deflate };
         clients.connect(server.setup.clients, &wave)?;
-        let publisher = Publisher::new(server.publisher()?, start, 128)?;
+        let mut publisher = Publisher::new(server.publisher()?, start, 128)?;
         let topics: Vec<String> = (0..self.topics).map(topic).collect();
         let each = (self.clients / self.topics).max(1) as u64;
         let paced = Paced { topics: &topics, rate: self.rate, each };
-        let publisher = paced.stretch(&mut clients, publisher, WARM_UP)?;
+        paced.stretch(&mut clients, &mut publisher, WARM_UP)?;
         clients.latencies.clear();
-        let (meter, before) = (Meter::start(server), clients.counts.received);
-        let publisher = paced.stretch(&mut clients, publisher, self.time)?;
+        let (meter, before) = (Meter::start(server, &clients), clients.counts.received);
+        paced.stretch(&mut clients, &mut publisher, self.time)?;
         let mut figures = Figures::new();
-        meter.stop(server, clients.counts.received - before, &mut figures);
+        meter.stop(server, &clients, clients.counts.received - before, &mut figures);
         check(&clients, clients.counts.received)?;
         add_latencies(&clients, &mut figures);
-        drop(publisher);
         Ok(figures)
     }
 }

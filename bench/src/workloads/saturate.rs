@@ -22,16 +22,16 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 impl Saturate {
     pub(crate) fn run(self, server: &Running<'_>) -> Result<Figures> {
         let start = Instant::now();
-        let mut clients = Clients::new(server.target, start)?;
+        let mut clients = Clients::new(server, start)?;
         connect(&mut clients, server, self.clients)?;
         let mut publisher = Publisher::new(server.publisher()?, start, 128)?;
         let mut published = 0;
         self.stretch(&mut clients, &mut publisher, &mut published, WARM_UP)?;
         clients.latencies.clear();
-        let (meter, before) = (Meter::start(server), clients.counts.received);
+        let (meter, before) = (Meter::start(server, &clients), clients.counts.received);
         self.stretch(&mut clients, &mut publisher, &mut published, self.time)?;
         let mut figures = Figures::new();
-        meter.stop(server, clients.counts.received - before, &mut figures);
+        meter.stop(server, &clients, clients.counts.received - before, &mut figures);
         check(&clients, published * self.clients as u64)?;
         add_latencies(&clients, &mut figures);
         Ok(figures)
@@ -56,12 +56,10 @@ impl Saturate {
                     publisher.add(TOPIC, now);
                 }
                 *published += room;
-                if room > 0 {
-                    publisher.flush()?;
-                }
             } else if done == *published {
                 return Ok(());
             }
+            publisher.flush()?;
             clients.turn(Duration::from_millis(100))?;
             if clients.counts.received != heard {
                 (heard, heard_at) = (clients.counts.received, now);
