@@ -218,7 +218,8 @@ impl<'a> Clients<'a> {
     fn wait(&mut self, wait: Duration) -> Result<()> {
         if !self.spins {
             // To the nanosecond, where mio waits whole milliseconds.
-            let wait = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() };
+            let wait =
+                Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() };
             let epoll = PollFd::new(self.poll.registry(), PollFlags::IN);
             match rustix::event::poll(&mut [epoll], Some(&wait)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -105,13 +106,20 @@ pub(crate) async fn accept(node: Arc<Node>, listener: TcpListener, side: Side) {
     };
     let mut worker = 0;
     let mut said_at: Option<Instant> = None;
+    let mut set_ms = None;
     loop {
         match accept_one(&listener).await {
             Ok((socket, address)) => {
-                let slow_timeout = node.config().server.slow_timeout.as_ms();
-                if let Err(error) = set_up(&socket, Duration::from_millis(slow_timeout)) {
-                    tracing::debug!(%error, "a connection was gone at once");
-                    continue;
+                let slow_timeout_ms = Some(node.config().server.slow_timeout.as_ms());
+                if set_ms != slow_timeout_ms {
+                    // At first, or after a reload: the listener for those that come after this one.
+                    set_ms = slow_timeout_ms;
+                    let timeout = slow_timeout_ms.map(Duration::from_millis);
+                    for socket in [listener.get_ref().as_fd(), socket.as_fd()] {
+                        if let Err(error) = set_slow_timeout(&socket, timeout) {
+                            tracing::debug!(%error, "a connection was gone at once");
+                        }
+                    }
                 }
                 worker = (worker + 1) % node.inboxes().len().max(1);
                 if let Some(inbox) = node.inbox(worker) {
@@ -153,8 +161,9 @@ async fn accept_one(listener: &AsyncFd<TcpListener>) -> io::Result<(TcpStream, S
 
 /// The kernel ends a connection whose peer has taken nothing for `slow_timeout`: it counts a closed
 /// window as silence, even where its probes are answered (tcp(7), TCP_USER_TIMEOUT).
-fn set_up(socket: &TcpStream, slow_timeout: Duration) -> io::Result<()> {
-    SockRef::from(socket).set_tcp_user_timeout(Some(slow_timeout))
+/// Connections have it from their listener.
+fn set_slow_timeout(socket: &impl AsFd, slow_timeout: Option<Duration>) -> io::Result<()> {
+    SockRef::from(socket).set_tcp_user_timeout(slow_timeout)
 }
 
 /// Errors that tell of the one connection and not of the listener (accept(2)).
@@ -175,6 +184,7 @@ mod tests {
     #[tokio::test]
     async fn connections_have_what_was_set_on_their_listener() {
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        set_slow_timeout(&listener, Some(Duration::from_millis(12_345))).unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let listener = watch(listener).unwrap();
         let (socket, address) = accept_one(&listener).await.unwrap();
@@ -183,5 +193,6 @@ mod tests {
         assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
         assert!(socket.nonblocking().unwrap());
         assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT_BYTES);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_millis(12_345)));
     }
 }

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 /// A byte stream that is written to as soon as there is something, without waking a task for it.
@@ -77,7 +77,14 @@ impl Stream {
                 match socket.poll_read_ready(cx) {
                     Poll::Ready(Ok(())) => match socket.try_read(buffer) {
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                        result => return Poll::Ready(result),
+                        result => {
+                            if let Ok(count @ 1..) = result
+                                && count < buffer.len()
+                            {
+                                note_emptied(socket);
+                            }
+                            return Poll::Ready(result);
+                        }
                     },
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                     Poll::Pending => return Poll::Pending,
@@ -120,4 +127,11 @@ impl Stream {
             }
         }
     }
+}
+
+/// A read that left room has emptied the socket (epoll(7)): until more comes, it need not be asked.
+fn note_emptied(socket: &TcpStream) {
+    // What would block is what tells the runtime.
+    let _ = socket
+        .try_io(Interest::READABLE, || -> io::Result<()> { Err(io::ErrorKind::WouldBlock.into()) });
 }
