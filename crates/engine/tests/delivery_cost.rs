@@ -136,6 +136,7 @@ impl World {
             conversation: Box::new(Silent),
             heartbeat_ms: 30_000,
             subscriptions_max: 10,
+            opening: Vec::new(),
             welcome: None,
         };
         let key = self.worker.connect(Now::default(), connect);

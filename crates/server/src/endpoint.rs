@@ -89,6 +89,8 @@ pub(crate) struct Arrival {
     pub(crate) deflates: bool,
     /// The place that is kept for it; none within the process.
     pub(crate) reservation: Option<Reservation>,
+    /// What it is sent first of all: the answer that granted its upgrade.
+    pub(crate) opening: Vec<u8>,
 }
 
 impl Arrival {
@@ -119,6 +121,7 @@ impl Arrival {
             conversation: endpoint.dialect.open(),
             heartbeat_ms: endpoint.heartbeat_ms,
             subscriptions_max: endpoint.subscriptions_max,
+            opening: self.opening,
             welcome: is_welcomed.then(|| Box::new(welcome)),
         };
         let about = Connected {

@@ -83,6 +83,7 @@ impl World {
             conversation: Box::new(Unspelled),
             heartbeat_ms,
             subscriptions_max: 20,
+            opening: Vec::new(),
             welcome: Some(Box::new(welcome)),
         };
         let record = self.open_record(person, client);

@@ -34,6 +34,9 @@ impl Worker {
             rare: (!rare.groups.is_empty()).then(|| Box::new(rare)),
         };
         let key = self.insert_session(session);
+        if !connect.opening.is_empty() {
+            self.append(key, |out| out.extend_from_slice(&connect.opening));
+        }
         if let Some(mut welcome) = connect.welcome {
             welcome.session = self.tokens.seal(connect.client);
             self.tell(key.place, &Message::Welcome(welcome));

@@ -65,6 +65,8 @@ pub struct Connect {
     pub heartbeat_ms: u32,
     /// Most patterns that it may subscribe to.
     pub subscriptions_max: u32,
+    /// Bytes that it is sent before anything else, as they are.
+    pub opening: Vec<u8>,
     /// What it is told first.
     pub welcome: Option<Box<Welcome>>,
 }

@@ -164,6 +164,7 @@ impl World {
             conversation: Box::new(Silent),
             heartbeat_ms: u32::MAX,
             subscriptions_max,
+            opening: Vec::new(),
             welcome: None,
         };
         self.clients += 1;

@@ -34,7 +34,8 @@ pub(super) fn answer<B>(
         Err(error) => return whole(response(&error, None)),
     };
     let (address, requests) = (Some(peer.address), vec![asked]);
-    let arrival = Arrival { address, requests, deflates: false, reservation };
+    let (deflates, opening) = (false, Vec::new());
+    let arrival = Arrival { address, requests, deflates, reservation, opening };
     line.is_stream();
     let events = sse::start(shared, endpoint, arrival, line.end.clone());
     let mut answer = Response::new(Either::Right(events));

@@ -128,7 +128,7 @@ async fn answer(
             if let Some(endpoint) = routes.endpoints.iter().find(is_it)
                 && upgrade::is_asked_for(&request)
             {
-                whole(upgrade::answer(&shared, request, endpoint, peer))
+                whole(upgrade::answer(&shared, request, endpoint, peer, &line))
             } else if path == &*routes.events.way.endpoint && request.method() == http::Method::GET
             {
                 return Ok(events::answer(&shared, &request, &routes.events, peer, &line));

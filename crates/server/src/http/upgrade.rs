@@ -10,7 +10,7 @@ use protocol::{Error, ErrorCode};
 use super::Peer;
 use super::error::response;
 use super::guard::is_same_host;
-use super::socket::Socket;
+use super::socket::{Line, Socket};
 use crate::endpoint::{Arrival, Endpoint};
 use crate::node::Node;
 use crate::registry::{Full, Reservation};
@@ -33,6 +33,7 @@ pub(super) fn answer(
     mut request: Request<Incoming>,
     endpoint: &Rc<Endpoint>,
     peer: Peer,
+    line: &Line,
 ) -> Response<Body> {
     let node = shared.borrow().node.clone();
     let minor = u8::from(request.version() == http::Version::HTTP_11);
@@ -66,15 +67,17 @@ pub(super) fn answer(
         }
     }
     let (address, deflates) = (Some(peer.address), accepted.deflate().is_some());
-    let arrival = Arrival { address, requests, deflates, reservation };
+    let mut arrival = Arrival { address, requests, deflates, reservation, opening: Vec::new() };
+    line.is_upgrading();
     let (shared, endpoint) = (shared.clone(), endpoint.clone());
     let upgraded = hyper::upgrade::on(&mut request);
     // Boxed where it is awaited: what only the handshake needs is freed with it.
     tokio::task::spawn_local(async move {
         let Ok(upgraded) = upgraded.await else { return };
         let Ok(parts) = upgraded.downcast::<Socket>() else { return };
-        let stream = Stream::Tcp(parts.io.into_inner());
-        websocket::start(&shared, stream, parts.read_buf, &endpoint, arrival);
+        let (socket, granted) = parts.io.upgraded();
+        arrival.opening = granted;
+        websocket::start(&shared, Stream::Tcp(socket), parts.read_buf, &endpoint, arrival);
     });
     answer
 }

@@ -189,7 +189,8 @@ pub(crate) fn push_close(reason: CloseReason, out: &mut Vec<u8>) {
 pub(crate) fn attach(shared: &Shared, pipe: DuplexStream) {
     let endpoint = shared.borrow().node.local_endpoint();
     let (address, requests) = (None, Vec::new());
-    let arrival = Arrival { address, requests, deflates: false, reservation: None };
+    let (deflates, reservation, opening) = (false, None, Vec::new());
+    let arrival = Arrival { address, requests, deflates, reservation, opening };
     start(shared, Stream::pipe(pipe), Bytes::new(), &endpoint, arrival);
 }
 
