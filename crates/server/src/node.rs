@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -6,12 +7,12 @@ use arc_swap::ArcSwap;
 use engine::{Broker, Grants, StreamTable};
 use parking_lot::Mutex;
 use protocol::dialects::native::Native;
-use protocol::{ClientId, CloseReason, Dialect, Draft, Error, ErrorCode, Pattern};
+use protocol::{ClientId, CloseReason, Dialect, Draft, Error, ErrorCode, Pattern, StreamName};
 use tokio::sync::{Notify, oneshot};
 
 use crate::addresses::Addresses;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, StreamCompression};
 use crate::endpoint::Endpoint;
 use crate::listen::Handshakes;
 use crate::memberships::Memberships;
@@ -111,6 +112,13 @@ impl Node {
             drain: Notify::new(),
             extra: Mutex::new(parts.extra),
         })
+    }
+
+    /// Streams whose events are never compressed.
+    pub(crate) fn plain_streams(&self) -> HashSet<StreamName> {
+        let config = self.config();
+        let plain = config.streams.iter().filter(|s| s.compression == StreamCompression::Never);
+        plain.map(|stream| stream.name.clone()).collect()
     }
 
     /// The configuration in force.

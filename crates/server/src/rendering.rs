@@ -1,9 +1,9 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use engine::{Renderer, Rendering, Stream};
 use protocol::dialects::native;
-use protocol::{Conversation, Dialect, Event, FrameKind, Message, Position};
+use protocol::{Answer, Conversation, Dialect, Event, FrameKind, Message, Position, StreamName};
 use websocket::{Deflater, Encoder, Frame, Opcode};
 
 /// What a frame's envelope takes besides topic and data; only a hint for the header's room.
@@ -44,15 +44,17 @@ pub(crate) struct Compression {
 /// Makes bytes of events, by the looks of this node; a [`Rendering`] is a place among them.
 pub(crate) struct Looks {
     looks: Arc<[Look]>,
+    /// Streams whose events are never compressed.
+    plain: HashSet<StreamName>,
     scratch: Vec<u8>,
     /// One for each level that is in use: a compressor is large, and made when it is needed.
     deflaters: BTreeMap<u8, Deflater>,
 }
 
 impl Looks {
-    /// Renders by these looks.
-    pub(crate) fn new(looks: Arc<[Look]>) -> Self {
-        Self { looks, scratch: Vec::new(), deflaters: BTreeMap::new() }
+    /// Renders by these looks; events of `plain` streams are never compressed.
+    pub(crate) fn new(looks: Arc<[Look]>, plain: HashSet<StreamName>) -> Self {
+        Self { looks, plain, scratch: Vec::new(), deflaters: BTreeMap::new() }
     }
 
     fn look(&self, rendering: Rendering) -> Option<&Look> {
@@ -60,9 +62,16 @@ impl Looks {
     }
 
     /// Appends what was spelled into the scratch buffer as one frame, compressed where that pays.
-    fn push_deflated(&mut self, compression: Compression, kind: FrameKind, out: &mut Vec<u8>) {
+    fn push_deflated(
+        &mut self,
+        compression: Compression,
+        stream: Option<&StreamName>,
+        kind: FrameKind,
+        out: &mut Vec<u8>,
+    ) {
         let payload = std::mem::take(&mut self.scratch);
-        if payload.len() < compression.bytes_min {
+        let is_plain = stream.is_some_and(|stream| self.plain.contains(stream));
+        if is_plain || payload.len() < compression.bytes_min {
             Encoder::server().frame(out, Frame::whole(opcode(kind)), &payload);
         } else {
             let deflater = self.deflater(compression.level);
@@ -95,7 +104,7 @@ impl Renderer for Looks {
             Framing::Deflated(compression) => {
                 self.scratch.clear();
                 let kind = look.dialect.event(stream.name, event, &mut self.scratch);
-                self.push_deflated(compression, kind, out);
+                self.push_deflated(compression, Some(stream.name), kind, out);
             }
             Framing::ServerSentEvents => {
                 self.scratch.clear();
@@ -159,7 +168,7 @@ impl Renderer for Looks {
             Framing::Deflated(compression) => {
                 self.scratch.clear();
                 if let Some(kind) = conversation.encode(message, &mut self.scratch) {
-                    self.push_deflated(compression, kind, out);
+                    self.push_deflated(compression, events_of(message), kind, out);
                 }
             }
             Framing::ServerSentEvents => {
@@ -177,6 +186,15 @@ impl Renderer for Looks {
 
     fn positions(&mut self, _rendering: Rendering, positions: &[Position], out: &mut Vec<u8>) {
         push_id(positions, out);
+    }
+}
+
+/// The stream whose events a message carries.
+fn events_of(message: &Message) -> Option<&StreamName> {
+    match message {
+        Message::Replay { stream, .. }
+        | Message::Reply { result: Ok(Answer::History { stream, .. }), .. } => Some(stream),
+        _ => None,
     }
 }
 

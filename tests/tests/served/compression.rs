@@ -67,11 +67,14 @@ impl Client {
     }
 
     async fn subscribe(&mut self) {
-        let request = json!({ "id": 1, "subscribe": { "topics": ["news"] } }).to_string();
-        let mut frame = Vec::new();
-        Encoder::client([1, 2, 3, 4]).text(&mut frame, &request);
-        self.stream.write_all(&frame).await.unwrap();
+        self.send(&json!({ "id": 1, "subscribe": { "topics": ["news"] } })).await;
         assert_eq!(self.next().await["id"], 1);
+    }
+
+    async fn send(&mut self, request: &Value) {
+        let mut frame = Vec::new();
+        Encoder::client([1, 2, 3, 4]).text(&mut frame, &request.to_string());
+        self.stream.write_all(&frame).await.unwrap();
     }
 }
 
@@ -136,4 +139,25 @@ async fn a_client_with_a_small_window_is_served_plain() {
     client.subscribe().await;
     server.publish("news", long()).await;
     assert_eq!(client.next().await["event"]["data"], long());
+}
+
+#[tokio::test]
+async fn events_of_a_stream_that_must_not_be_compressed_go_plain() {
+    let stream = "[[stream]]\nname = \"secret\"\ntopics = [\"news\"]\ncompression = \"never\"\n";
+    let server = TestServer::start(&format!("{CONFIG}{stream}"));
+    let bytes = long().to_string().len();
+    server.publish("news", long()).await;
+    let mut client = Client::connect(&server, Some(OFFER)).await;
+    assert!(client.head.contains("permessage-deflate"), "{}", client.head);
+    client.subscribe().await;
+    client.wire_bytes = 0;
+    server.publish("news", long()).await;
+    assert_eq!(client.next().await["event"]["data"], long());
+    assert!(client.wire_bytes > bytes, "{} of {bytes}", client.wire_bytes);
+
+    // What is read later is no exception.
+    client.wire_bytes = 0;
+    client.send(&json!({ "id": 2, "history": { "topic": "news" } })).await;
+    assert_eq!(client.next().await["ok"]["events"][1]["data"], long());
+    assert!(client.wire_bytes > 2 * bytes, "{} of 2 × {bytes}", client.wire_bytes);
 }

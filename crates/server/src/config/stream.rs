@@ -23,6 +23,8 @@ settings! {
         /// How often per second a client reads the newest event of each topic.
         max_rate: Option<f64>, unset "as fast as the client can take it", within Mode::RATE_MIN..=Mode::RATE_MAX
             => Restart;
+        /// Whether its events may be compressed where an endpoint compresses.
+        compression: StreamCompression = StreamCompression::Allowed => Restart;
         /// The device whose acknowledgements publishers wait for.
         wait_for: Option<WaitFor>, unset "publishers wait for nobody" => Restart;
     }
@@ -49,6 +51,15 @@ settings! {
 }
 
 words! {
+    /// Whether a stream's events may be compressed.
+    StreamCompression, "whether events may be compressed" {
+        /// They may.
+        Allowed "allowed",
+        /// They may not: where what others write or guess stands beside a secret in one event, its
+        /// compressed length tells of the secret.
+        Never "never",
+    }
+
     /// What an acknowledged event has survived.
     Durability, "a durability" {
         /// Nothing: it is in the memory of this process.
