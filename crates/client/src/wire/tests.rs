@@ -50,6 +50,8 @@ fn patterns(texts: &[&str]) -> Vec<Pattern> {
     texts.iter().map(|text| Pattern::parse(text).unwrap()).collect()
 }
 
+const FILTER: &str = r#"{"all":[{"field":"/a","op":"in","value":["x",1]},{"field":"","op":"exists"}]}"#;
+
 #[test]
 fn every_subscribe_is_read_as_meant() {
     let starts = [
@@ -63,12 +65,15 @@ fn every_subscribe_is_read_as_meant() {
             .unwrap()
             .except(&["a.b"])
             .unwrap()
+            .filter(FILTER)
+            .unwrap()
             .from(start.clone())
             .max_rate(12.5)
             .unwrap()
             .batch_ms(100);
         let request = decode(&subscribe(5, &options));
         let expected = protocol::Subscribe {
+            filter: Some(Arc::new(read_filter(FILTER).unwrap())),
             topics: patterns(&["a.>", "ü.\"q\""]),
             except: patterns(&["a.b"]),
             start,

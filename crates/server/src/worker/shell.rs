@@ -274,6 +274,7 @@ impl Shell {
                 let selector = engine::Selector {
                     topics: vec![history.topic.clone()],
                     except: Vec::new(),
+                    filter: None,
                     viewer: Some(viewer),
                 };
                 let answer = move |result| inbox.push(Input::History(ticket, result));
