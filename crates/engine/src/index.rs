@@ -290,7 +290,12 @@ impl Index {
     }
 
     /// Whether this one subscription takes an event of a stream, its filter included.
-    pub(crate) fn wants(&self, subscription: &Subscription, at: StreamIndex, event: &Event) -> bool {
+    pub(crate) fn wants(
+        &self,
+        subscription: &Subscription,
+        at: StreamIndex,
+        event: &Event,
+    ) -> bool {
         let accepts = |filter| self.filters.accepts(filter, at, event);
         self.takes(subscription, event.topic()) && subscription.filter.is_none_or(accepts)
     }

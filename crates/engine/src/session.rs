@@ -37,6 +37,8 @@ pub(crate) struct Session {
     pub(crate) subscriptions_max: u32,
     /// Publishes that are not answered yet.
     pub(crate) appends: u32,
+    /// Their bytes.
+    pub(crate) append_bytes: usize,
     pub(crate) client: ClientId,
     pub(crate) user: Option<Arc<str>>,
     pub(crate) grants: Arc<Grants>,

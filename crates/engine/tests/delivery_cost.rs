@@ -14,8 +14,8 @@ use engine::{
 };
 use protocol::filter::{Comparison, Condition, Number, Pointer, Scalar, Test};
 use protocol::{
-    Appended, ClientId, Command, Conversation, Draft, Durability, Epoch, Error, Event, Filter, Frame,
-    FrameKind, Message, Misspelled, Mode, Pattern, Payload, Position, Request, Seq, Start,
+    Appended, ClientId, Command, Conversation, Draft, Durability, Epoch, Error, Event, Filter,
+    Frame, FrameKind, Message, Misspelled, Mode, Pattern, Payload, Position, Request, Seq, Start,
     StreamName, Subscribe, Topic,
 };
 

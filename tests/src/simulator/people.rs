@@ -9,7 +9,9 @@ use super::clock::WALL_MS;
 use super::connection::Connection;
 use super::person::{Person, Pipe};
 use super::record::{Entry, Record, What};
-use super::topology::{GROUPS, USERS, any_audience, any_filter, any_pattern, any_topic, draft, pattern};
+use super::topology::{
+    GROUPS, USERS, any_audience, any_filter, any_pattern, any_topic, draft, pattern,
+};
 use super::wire::{NAMED, PLAIN, SPACED, Unspelled};
 use super::world::{Step, World};
 

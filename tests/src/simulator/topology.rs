@@ -57,6 +57,7 @@ impl Topology {
             recent_bytes_max: *random.pick(&[500, 5_000, 50_000, 500_000]),
             page_bytes: *random.pick(&[1_500, 5_000, 30_000, 256 << 10]),
             appends_max: 16,
+            append_bytes_max: 32 << 10,
         };
         Self {
             table: Arc::new(StreamTable::new((0..streams).map(|at| stream(at, random)).collect())),
@@ -121,7 +122,9 @@ pub fn any_filter(random: &mut Random) -> Arc<Filter> {
         1 => kind("lt", random.between(2, 5)),
         2 => format!(r#"{{"not":{}}}"#, kind("eq", 0)),
         3 => format!(r#"{{"any":[{},{}]}}"#, kind("eq", 1), kind("gt", 4)),
-        _ => r#"{"all":[{"field":"/number","op":"exists"},{"field":"/none","op":"exists"}]}"#.into(),
+        _ => {
+            r#"{"all":[{"field":"/number","op":"exists"},{"field":"/none","op":"exists"}]}"#.into()
+        }
     };
     Arc::new(read_filter(&text).unwrap())
 }

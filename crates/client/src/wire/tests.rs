@@ -1,8 +1,10 @@
 //! What the client writes is what the protocol's dialect reads, and the reverse.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use proptest::prelude::*;
-use protocol::dialects::native::Native;
+use protocol::dialects::native::{Native, read_filter};
 use protocol::{
     Answer, Audience, ClientId, CloseReason, Command, Dialect as _, Gap, GapReason, Message, Mode,
     Pattern, Payload, Position, Start, SubscriptionId, Topic,
@@ -50,7 +52,8 @@ fn patterns(texts: &[&str]) -> Vec<Pattern> {
     texts.iter().map(|text| Pattern::parse(text).unwrap()).collect()
 }
 
-const FILTER: &str = r#"{"all":[{"field":"/a","op":"in","value":["x",1]},{"field":"","op":"exists"}]}"#;
+const FILTER: &str =
+    r#"{"all":[{"field":"/a","op":"in","value":["x",1]},{"field":"","op":"exists"}]}"#;
 
 #[test]
 fn every_subscribe_is_read_as_meant() {

@@ -237,8 +237,7 @@ impl Filtered {
         };
         let mut last = None;
         self.candidates.iter().filter_map(move |candidate| {
-            let is_owner =
-                last != Some(candidate.session) && candidate.filter.is_none_or(accepts);
+            let is_owner = last != Some(candidate.session) && candidate.filter.is_none_or(accepts);
             if is_owner {
                 last = Some(candidate.session);
             }

@@ -56,8 +56,8 @@ use crate::streams::{StreamIndex, StreamTable};
 use crate::tail::{Tail, Wake};
 use crate::view::View;
 
-use pages::Pages;
 use matching::Matches;
+use pages::Pages;
 use timers::Timer;
 
 /// Outboxes that wait for another client.

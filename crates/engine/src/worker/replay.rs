@@ -94,9 +94,8 @@ impl Worker {
         let (after, until) = (replay.cursor, replay.until);
         let session = self.sessions.get(place as usize)?;
         let stream = self.streams.get(replay.stream.get())?;
-        let wanted = |event: &Event| {
-            session.sees(&event.draft.audience) && replay.wants(&self.index, event)
-        };
+        let wanted =
+            |event: &Event| session.sees(&event.draft.audience) && replay.wants(&self.index, event);
         let ahead = if replay.is_latest {
             Ahead::Events(choose(stream.view.as_ref()?.after(after), until, wanted))
         } else {

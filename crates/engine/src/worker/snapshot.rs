@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use protocol::{
-    ClientId, Conversation, Epoch, Filter, Mode, Pattern, Request as ClientRequest, Seq, SubscriptionId,
+    ClientId, Conversation, Epoch, Filter, Mode, Pattern, Request as ClientRequest, Seq,
+    SubscriptionId,
 };
 
 use super::{ClientKey, Now, Worker};
@@ -136,6 +137,7 @@ impl Worker {
             heartbeat_ms: snapshot.heartbeat_ms,
             subscriptions_max: snapshot.subscriptions_max,
             appends: 0,
+            append_bytes: 0,
             client: snapshot.client,
             user: snapshot.user,
             grants: snapshot.grants,

@@ -159,7 +159,7 @@ impl World {
             client: ClientId(u128::from(self.clients)),
             user: None,
             groups: Vec::new(),
-            grants: Arc::new(Grants { subscribe: vec![pattern(">")], publish: Vec::new() }),
+            grants: Arc::new(Grants { subscribe: vec![pattern(">")], publish: vec![pattern(">")] }),
             rendering: Rendering(self.clients),
             conversation: Box::new(Silent),
             heartbeat_ms: u32::MAX,

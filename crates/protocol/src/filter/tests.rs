@@ -85,7 +85,8 @@ fn data_as_a_whole_have_the_empty_pointer() {
 
 #[test]
 fn of_members_of_one_name_the_last_counts() {
-    let both = json!({"all":[field("/a", "eq", json!(2)), json!({"not":{"field":"/a/b","op":"exists"}})]});
+    let both =
+        json!({"all":[field("/a", "eq", json!(2)), json!({"not":{"field":"/a/b","op":"exists"}})]});
     check(&both, r#"{"a":{"b":1},"a":2}"#, true);
     check(&both, r#"{"a":2,"a":{"b":1}}"#, false);
 }
@@ -142,7 +143,10 @@ fn errors_name_the_place() {
         (r#"{"field":"/a","op":"in","value":[1,{}]}"#, "filter.value[1] must be a string"),
         (r#"{"all":[]}"#, "filter.all must be a list of at least one filter"),
         (r#"{"all":[{"not":{"any":[1]}}]}"#, "filter.all[0].not.any[0] must be {\"field\""),
-        (r#"{"all":[{"field":"","op":"exists"}],"any":[]}"#, "filter must not have the field \"any\""),
+        (
+            r#"{"all":[{"field":"","op":"exists"}],"any":[]}"#,
+            "filter must not have the field \"any\"",
+        ),
         (r#"{"field":"/a","op":"exists","case":1}"#, "filter must not have the field \"case\""),
         (r#"{"field":"/a","op":"exists","op":"eq"}"#, "filter has the field \"op\" twice"),
         (
@@ -205,15 +209,16 @@ fn any_pointer() -> impl Strategy<Value = String> {
 
 fn any_filter() -> impl Strategy<Value = Value> {
     let ordered = any_leaf().prop_filter("has an order", |v| v.is_number() || v.is_string());
-    let leaf = prop_oneof![
-        (any_pointer(), any_leaf()).prop_map(|(at, value)| field(&at, "eq", value)),
-        (any_pointer(), prop::sample::select(vec!["ne", "lt", "le", "gt", "ge"]), ordered)
-            .prop_map(|(at, op, value)| field(&at, op, value)),
-        (any_pointer(), prop::collection::vec(any_leaf(), 1..4))
-            .prop_map(|(at, values)| field(&at, "in", Value::from(values))),
-        any_pointer().prop_map(|at| json!({"field":at,"op":"exists"})),
-        (any_pointer(), "(a|é|1)?").prop_map(|(at, text)| field(&at, "prefix", json!(text))),
-    ];
+    let leaf =
+        prop_oneof![
+            (any_pointer(), any_leaf()).prop_map(|(at, value)| field(&at, "eq", value)),
+            (any_pointer(), prop::sample::select(vec!["ne", "lt", "le", "gt", "ge"]), ordered)
+                .prop_map(|(at, op, value)| field(&at, op, value)),
+            (any_pointer(), prop::collection::vec(any_leaf(), 1..4))
+                .prop_map(|(at, values)| field(&at, "in", Value::from(values))),
+            any_pointer().prop_map(|at| json!({"field":at,"op":"exists"})),
+            (any_pointer(), "(a|é|1)?").prop_map(|(at, text)| field(&at, "prefix", json!(text))),
+        ];
     leaf.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 1..4).prop_map(|list| json!({ "all": list })),

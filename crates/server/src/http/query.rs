@@ -1,9 +1,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use protocol::dialects::native::{
-    BATCH_MS_MAX, HISTORY_EVENTS_MAX, LAST_EVENTS_MAX, read_filter,
-};
+use protocol::dialects::native::{BATCH_MS_MAX, HISTORY_EVENTS_MAX, LAST_EVENTS_MAX, read_filter};
 use protocol::{
     Command, Error, Hello, Mode, Pattern, Position, Request, SEQ_MAX, Start, Subscribe,
 };
@@ -36,6 +34,11 @@ fn decoded(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Decodes a part of a path, in which `+` is itself.
+pub(super) fn decoded_path(text: &str) -> String {
+    decoded(&text.replace('+', "%2B"))
 }
 
 /// The value of `limit`, in the bounds of every list that has one.
@@ -126,7 +129,7 @@ fn time(name: &str, value: &str) -> Result<u64, Error> {
     time.ok_or_else(|| Error::bad_request(format!("{name} must be a time in ms since 1970")))
 }
 
-fn rate(name: &str, value: &str) -> Result<f64, Error> {
+pub(super) fn rate(name: &str, value: &str) -> Result<f64, Error> {
     let rate = value.parse().ok().filter(|rate| Mode::is_rate(*rate));
     rate.ok_or_else(|| Error::bad_request(format!("{name} must be {}", Mode::rate_rule())))
 }

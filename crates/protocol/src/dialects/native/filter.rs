@@ -76,7 +76,9 @@ fn conditions(list: Value<'_, '_>, nodes: &mut usize) -> Result<Vec<Condition>, 
         return Err(list.must_be("a list of at least one filter"));
     }
     let items = items.into_iter().enumerate();
-    items.map(|(at, raw)| condition(Value { raw, path: Path::Item(&list.path, at) }, nodes)).collect()
+    items
+        .map(|(at, raw)| condition(Value { raw, path: Path::Item(&list.path, at) }, nodes))
+        .collect()
 }
 
 fn test(fields: &Fields<'_>, path: &Path<'_>) -> Result<Test, Error> {
