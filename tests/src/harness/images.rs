@@ -10,7 +10,8 @@ pub struct Images {
     stream: TcpStream,
     raw: Vec<u8>,
     body: Vec<u8>,
-    boundary: Vec<u8>,
+    /// What stands before each image.
+    opening: Vec<u8>,
     has_ended: bool,
 }
 
@@ -22,8 +23,8 @@ impl Images {
         let mut stream = socket.connect(address).await.unwrap();
         let request = format!("GET /v1/mjpeg/{what} HTTP/1.1\r\nHost: {address}\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
-        let (raw, body, boundary) = Default::default();
-        let mut images = Self { stream, raw, body, boundary, has_ended: false };
+        let (raw, body, opening) = Default::default();
+        let mut images = Self { stream, raw, body, opening, has_ended: false };
         while find(&images.raw, b"\r\n\r\n").is_none() {
             assert!(images.read().await, "no answer");
         }
@@ -32,7 +33,8 @@ impl Images {
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
         let kind = "content-type: multipart/x-mixed-replace; boundary=";
         let found = head.lines().find_map(|line| line.strip_prefix(kind));
-        images.boundary = format!("--{}\r\n", found.expect("the boundary")).into_bytes();
+        let boundary = found.expect("the boundary");
+        images.opening = format!("--{boundary}\r\nContent-Type: image/jpeg\r\n\r\n").into_bytes();
         images
     }
 
@@ -48,23 +50,16 @@ impl Images {
         }
     }
 
-    /// An image that is whole: the boundary behind it is there.
+    /// An image that is whole: what stands before the next one is there.
     fn take(&mut self) -> Option<Vec<u8>> {
-        let boundary = self.boundary.len();
-        if self.body.len() < boundary {
+        let opening = self.opening.len();
+        if self.body.len() < opening {
             return None;
         }
-        assert_eq!(&self.body[..boundary], self.boundary, "a part begins with the boundary");
-        let head_end = boundary + find(&self.body[boundary..], b"\r\n\r\n")? + 4;
-        let head = String::from_utf8(self.body[boundary..head_end].to_vec()).unwrap();
-        assert!(head.contains("Content-Type: image/jpeg\r\n"), "{head}");
-        let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
-        let end = head_end + length.expect("its length").parse::<usize>().unwrap();
-        if self.body.len() < end + 2 + boundary {
-            return None;
-        }
-        assert_eq!(&self.body[end..end + 2], b"\r\n");
-        let image = self.body[head_end..end].to_vec();
+        assert_eq!(&self.body[..opening], self.opening, "what stands before an image");
+        let next = [b"\r\n", &self.opening[..]].concat();
+        let end = opening + find(&self.body[opening..], &next)?;
+        let image = self.body[opening..end].to_vec();
         self.body.drain(..end + 2);
         Some(image)
     }
@@ -72,7 +67,7 @@ impl Images {
     async fn read(&mut self) -> bool {
         let count = tokio::time::timeout(SOON, self.stream.read_buf(&mut self.raw)).await;
         let count = count.expect("nothing comes in time").unwrap_or(0);
-        if self.boundary.is_empty() {
+        if self.opening.is_empty() {
             return count > 0;
         }
         while let Some((chunk, rest)) = http::take_chunk(&self.raw) {

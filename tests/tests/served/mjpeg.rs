@@ -7,7 +7,7 @@ use tidings_tests::harness::{Images, TestServer, eventually, http};
 fn image(number: u32, bytes: usize) -> Vec<u8> {
     let mut image = vec![0xff, 0xd8];
     image.extend_from_slice(&number.to_be_bytes());
-    image.resize(bytes, b'\n');
+    image.resize(bytes, b'x');
     image
 }
 
@@ -80,7 +80,6 @@ async fn what_cannot_be_had_is_refused_with_a_status() {
         ("a..b", 400),
         ("a.*", 400),
         ("", 400),
-        ("a/b", 400),
         ("$system", 403),
         ("%24system", 403),
     ] {

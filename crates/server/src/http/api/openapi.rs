@@ -148,7 +148,7 @@ fn schemas() -> Value {
         "EventStream": { "type": "string",
             "description": "server-sent events; docs/protocol.md describes them" },
         "Images": { "type": "string", "format": "binary",
-            "description": "JPEGs, each with its length, in the place of the one before it" },
+            "description": "JPEGs, each in the place of the one before it" },
         "Position": { "type": "object", "properties": {
             "stream": text, "epoch": text, "seq": number } },
         "Connection": { "type": "object", "properties": {
