@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -69,7 +70,7 @@ impl fmt::Debug for Options {
 pub struct Subscribe {
     pub(crate) topics: Vec<Pattern>,
     pub(crate) except: Vec<Pattern>,
-    pub(crate) filter: Option<Filter>,
+    pub(crate) filter: Option<Arc<Filter>>,
     pub(crate) from: Start,
     pub(crate) latest: bool,
     pub(crate) max_rate: Option<f64>,
@@ -106,7 +107,7 @@ impl Subscribe {
     /// # Errors
     /// [`Error::Invalid`], naming the place in the filter, where it is none.
     pub fn filter(mut self, filter: &str) -> Result<Self, Error> {
-        self.filter = Some(read_filter(filter)?);
+        self.filter = Some(Arc::new(read_filter(filter)?));
         Ok(self)
     }
 
