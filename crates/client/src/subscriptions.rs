@@ -198,7 +198,7 @@ impl Subscriptions {
     pub(crate) fn live(&mut self, mut event: Event, deliveries: &mut Deliveries) {
         event.epoch = self.epochs.get(&event.stream).cloned();
         for entry in self.entries.values_mut().filter(|entry| entry.is_live()) {
-            if entry.options.matches(&event.topic) {
+            if entry.options.wants(&event) {
                 let seen = entry.seen(&event.stream, event.epoch.as_ref());
                 let is_new = seen.take_live(event.seq);
                 if !self.is_mixed {

@@ -12,6 +12,8 @@ pub mod broker;
 pub mod tail;
 /// A worker: its clients' sessions and how events reach them.
 pub mod worker;
+/// What must hold of the data of events, and what was found.
+mod filters;
 /// Subscriptions of a worker's clients, as a tree of pattern tokens.
 mod index;
 /// A client: its subscriptions, and its places in the streams.

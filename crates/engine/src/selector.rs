@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use protocol::{Audience, ClientId, Event, Pattern};
+use protocol::{Audience, ClientId, Event, Filter, Pattern};
 
 /// Which events are asked for, and who asks.
 #[derive(Clone, Debug)]
@@ -9,6 +9,8 @@ pub struct Selector {
     pub topics: Vec<Pattern>,
     /// Patterns to leave out.
     pub except: Vec<Pattern>,
+    /// What must hold of the data.
+    pub filter: Option<Arc<Filter>>,
     /// Who asks; `None` is the operator, who sees every audience.
     pub viewer: Option<Viewer>,
 }
@@ -20,6 +22,7 @@ impl Selector {
         self.topics.iter().any(|pattern| pattern.matches(topic))
             && !self.except.iter().any(|pattern| pattern.matches(topic))
             && self.viewer.as_ref().is_none_or(|viewer| viewer.sees(&event.draft.audience))
+            && self.filter.as_ref().is_none_or(|filter| filter.accepts(&event.draft.payload))
     }
 }
 

@@ -2,13 +2,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use protocol::{
-    Audience, ClientId, Conversation, Mode, Pattern, Position, Request, Seq, Subscribe,
-    SubscriptionId, Topic,
+    Audience, ClientId, Conversation, Event, Filter, Mode, Pattern, Position, Request, Seq,
+    Subscribe, SubscriptionId,
 };
 
 use crate::broker::Located;
 use crate::grants::Grants;
-use crate::index::{Index, Subscription, SubscriptionKey};
+use crate::index::{Index, SubscriptionKey};
 use crate::outbox::Outbox;
 use crate::render::Rendering;
 use crate::streams::StreamIndex;
@@ -37,6 +37,8 @@ pub(crate) struct Session {
     pub(crate) subscriptions_max: u32,
     /// Publishes that are not answered yet.
     pub(crate) appends: u32,
+    /// Their bytes.
+    pub(crate) append_bytes: usize,
     pub(crate) client: ClientId,
     pub(crate) user: Option<Arc<str>>,
     pub(crate) grants: Arc<Grants>,
@@ -121,6 +123,7 @@ pub(crate) struct Beginning {
 pub(crate) struct Ending {
     pub(crate) topics: Arc<[Pattern]>,
     pub(crate) except: Arc<[Pattern]>,
+    pub(crate) filter: Option<Arc<Filter>>,
     pub(crate) mode: Mode,
     pub(crate) stream: StreamIndex,
     pub(crate) after: Seq,
@@ -218,30 +221,29 @@ impl Session {
         !self.is_blocked && self.outbox.as_ref().is_none_or(|outbox| !outbox.is_full())
     }
 
-    /// Which of its readers owns an event of `topic` at `seq`: the most generous one among the
-    /// subscriptions that hold there. Every event has one owner, so none comes twice.
+    /// Which of its readers owns an event: the most generous one among the subscriptions that hold
+    /// there and accept it. Every event has one owner, so none comes twice.
     pub(crate) fn owner(
         &self,
         index: &Index,
         stream: StreamIndex,
         stream_mode: Mode,
-        topic: &Topic,
-        seq: Seq,
+        event: &Event,
     ) -> Option<Mode> {
         let mut owner: Option<Mode> = None;
         for key in &self.subscriptions {
             let Some(subscription) = index.get(*key) else { continue };
             let mode = subscription.mode.narrowed(stream_mode);
             if owner.is_none_or(|best| mode < best)
-                && index.takes(subscription, topic)
-                && self.has_begun(*key, stream, seq)
+                && self.has_begun(*key, stream, event.seq)
+                && index.wants(subscription, stream, event)
             {
                 owner = Some(mode);
             }
         }
         let best = owner?;
         let endings = self.rare.as_ref().map(|rare| &*rare.endings).unwrap_or_default();
-        let held = endings.iter().filter(|ending| ending.holds(stream, topic, seq));
+        let held = endings.iter().filter(|ending| ending.holds(stream, event));
         Some(held.map(|ending| ending.mode).fold(best, Mode::min))
     }
 
@@ -282,6 +284,7 @@ impl Ending {
     pub(crate) fn extend(&mut self, other: &Self) -> bool {
         let is_same = (self.stream, self.mode) == (other.stream, other.mode)
             && (&self.topics, &self.except) == (&other.topics, &other.except)
+            && self.filter == other.filter
             && (self.after..=self.until).contains(&other.after);
         if is_same {
             self.until = self.until.max(other.until);
@@ -294,16 +297,21 @@ impl Ending {
         self.topics.len() + self.except.len()
     }
 
-    fn holds(&self, stream: StreamIndex, topic: &Topic, seq: Seq) -> bool {
+    fn holds(&self, stream: StreamIndex, event: &Event) -> bool {
+        let (seq, topic) = (event.seq, event.topic());
         self.stream == stream
             && seq > self.after
             && seq <= self.until
             && self.topics.iter().any(|pattern| pattern.matches(topic))
             && !self.except.iter().any(|pattern| pattern.matches(topic))
+            && self.filter.as_ref().is_none_or(|filter| filter.accepts(&event.draft.payload))
     }
 }
 
-/// Whether `topic` is taken by a subscription, for replays of it.
-pub(crate) fn takes(index: &Index, key: SubscriptionKey, topic: &Topic) -> bool {
-    index.get(key).is_some_and(|subscription: &Subscription| index.takes(subscription, topic))
+impl Replay {
+    /// Whether its subscription asks for an event.
+    pub(crate) fn wants(&self, index: &Index, event: &Event) -> bool {
+        let subscription = index.get(self.subscription);
+        subscription.is_some_and(|subscription| index.wants(subscription, self.stream, event))
+    }
 }

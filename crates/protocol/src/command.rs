@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use crate::event::Draft;
+use crate::filter::Filter;
 use crate::message::SubscriptionId;
 use crate::pattern::Pattern;
 use crate::position::{Epoch, Position, Seq, StreamName};
@@ -51,6 +52,8 @@ pub struct Subscribe {
     pub topics: Vec<Pattern>,
     /// Patterns to leave out.
     pub except: Vec<Pattern>,
+    /// What must hold of the data; applied after a mode has chosen the newest events.
+    pub filter: Option<Arc<Filter>>,
     /// Where it starts.
     pub start: Start,
     /// How its events are delivered; a stream may narrow it.

@@ -53,10 +53,19 @@ pub(crate) fn all(node: &Node) -> Vec<Endpoint> {
         .collect()
 }
 
-/// The endpoint of server-sent events: it follows what is set for `/v1/ws`.
+/// The endpoint of server-sent events.
 pub(crate) fn events(node: &Node) -> Endpoint {
+    like_websocket(node, node.native_endpoint("/v1/sse", Transport::ServerSentEvents))
+}
+
+/// The endpoint of images.
+pub(crate) fn images(node: &Node) -> Endpoint {
+    like_websocket(node, node.native_endpoint("/v1/mjpeg", Transport::Mjpeg))
+}
+
+/// What is set for `/v1/ws` holds for the other ways to the same events.
+fn like_websocket(node: &Node, native: Endpoint) -> Endpoint {
     let config = node.config();
-    let native = node.native_endpoint("/v1/sse", Transport::ServerSentEvents);
     let mut endpoints = config.endpoints.iter();
     match endpoints.find(|endpoint| endpoint.path.as_str() == "/v1/ws") {
         Some(configured) => of(&config, configured, native),
@@ -110,8 +119,10 @@ impl Arrival {
             message_bytes_max: endpoint.message_bytes_max,
             subscriptions_max: endpoint.subscriptions_max as usize,
         };
-        // Server-sent events have no first message; their positions are in the events' ids.
-        let is_welcomed = endpoint.way.transport != Transport::ServerSentEvents;
+        // Bodies of answers have no first message; the positions of server-sent events are in the
+        // events' ids.
+        let is_welcomed =
+            !matches!(endpoint.way.transport, Transport::ServerSentEvents | Transport::Mjpeg);
         let connect = Connect {
             client,
             user: None,

@@ -14,6 +14,7 @@ use crate::addresses::Addresses;
 use crate::clock::Clock;
 use crate::config::{Config, StreamCompression};
 use crate::endpoint::Endpoint;
+use crate::http::Admission;
 use crate::listen::Handshakes;
 use crate::memberships::Memberships;
 use crate::metrics::Metrics;
@@ -39,6 +40,8 @@ pub struct Node {
     pub(crate) memberships: Memberships,
     /// What it counts beside the workers.
     pub metrics: Metrics,
+    /// Room for publishes of requests.
+    pub(crate) admission: Admission,
     /// When it started, in ms since 1970.
     pub started_at_ms: u64,
     /// Reads the configuration anew, for a reload.
@@ -74,6 +77,8 @@ pub struct Bound {
 /// The place of the looks of the native dialect among all.
 pub(crate) const NATIVE_WEBSOCKET: u16 = 0;
 pub(crate) const NATIVE_EVENTS: u16 = 1;
+/// The look of images.
+pub(crate) const NATIVE_IMAGES: u16 = 2;
 
 impl Node {
     pub(crate) fn new(parts: crate::server::Parts) -> Result<Self, getrandom::Error> {
@@ -82,7 +87,7 @@ impl Node {
         let workers = parts.config.server.worker_count();
         let native: Arc<dyn Dialect> = Arc::new(Native);
         let deflated = parts.config.endpoints.iter().filter_map(Endpoint::compression);
-        let framings = [Framing::WebSocket, Framing::ServerSentEvents]
+        let framings = [Framing::WebSocket, Framing::ServerSentEvents, Framing::Mjpeg]
             .into_iter()
             .chain(deflated.map(Framing::Deflated));
         let looks = framings.map(|framing| Look { dialect: native.clone(), framing }).collect();
@@ -96,6 +101,7 @@ impl Node {
             registry: Registry::default(),
             memberships: Memberships::default(),
             metrics: Metrics::default(),
+            admission: Admission::default(),
             started_at_ms: crate::clock::wall_ms(),
             reread: parts.reread,
             session_ids: SealedIds::new(&key),
@@ -266,6 +272,7 @@ impl Node {
         let place = match transport {
             Transport::WebSocket | Transport::Local => NATIVE_WEBSOCKET,
             Transport::ServerSentEvents => NATIVE_EVENTS,
+            Transport::Mjpeg => NATIVE_IMAGES,
         };
         Endpoint {
             way: Arc::new(Way { endpoint: path.into(), dialect: Native.name(), transport }),

@@ -6,6 +6,8 @@ use protocol::dialects::native;
 use protocol::{Answer, Conversation, Dialect, Event, FrameKind, Message, Position, StreamName};
 use websocket::{Deflater, Encoder, Frame, Opcode};
 
+use crate::transports::mjpeg;
+
 /// What a frame's envelope takes besides topic and data; only a hint for the header's room.
 const ENVELOPE_BYTES: usize = 120;
 /// When an `EventSource` asks again for what was refused, in ms: its own 3 s or so would be a
@@ -30,6 +32,8 @@ pub(crate) enum Framing {
     Deflated(Compression),
     /// Server-sent events, as the HTML standard has them.
     ServerSentEvents,
+    /// Images alone, each a part of a `multipart/x-mixed-replace`.
+    Mjpeg,
 }
 
 /// When and how strongly frames are compressed.
@@ -111,6 +115,7 @@ impl Renderer for Looks {
                 native::push_event_object(stream.name, event, false, &mut self.scratch);
                 push_data(&self.scratch, out);
             }
+            Framing::Mjpeg => mjpeg::push_image(event, out),
         }
     }
 
@@ -122,7 +127,8 @@ impl Renderer for Looks {
         out: &mut Vec<u8>,
     ) -> bool {
         let Some(look) = self.looks.get(usize::from(rendering.0)) else { return true };
-        if look.framing != Framing::ServerSentEvents && look.dialect.batch_start().is_some() {
+        let is_framed = !matches!(look.framing, Framing::ServerSentEvents | Framing::Mjpeg);
+        if is_framed && look.dialect.batch_start().is_some() {
             let start = out.len();
             out.push(b',');
             if look.dialect.event(stream.name, event, out) == FrameKind::Text {
@@ -177,6 +183,8 @@ impl Renderer for Looks {
                     push_message(message, &self.scratch, out);
                 }
             }
+            // There is no room for words between images.
+            Framing::Mjpeg => {}
         }
     }
 

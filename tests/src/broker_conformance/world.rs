@@ -241,7 +241,7 @@ pub fn data(event: &Event) -> &str {
 /// The operator's selector.
 pub fn select(topics: &[&str], except: &[&str]) -> Selector {
     let parse = |texts: &[&str]| texts.iter().map(|text| Pattern::parse(text).unwrap()).collect();
-    Selector { topics: parse(topics), except: parse(except), viewer: None }
+    Selector { topics: parse(topics), except: parse(except), filter: None, viewer: None }
 }
 
 /// Wakes whoever waits for the other end, and counts how often.

@@ -69,8 +69,8 @@ impl World {
             }
             Request::History { ticket, stream, viewer, history } => {
                 let topics = vec![history.topic.clone()];
-                let selector =
-                    engine::Selector { topics, except: Vec::new(), viewer: Some(viewer) };
+                let (except, filter, viewer) = (Vec::new(), None, Some(viewer));
+                let selector = engine::Selector { topics, except, filter, viewer };
                 let answer = Box::new(move |result| to(Answered::History(ticket, result)));
                 engine::history::read(self.store.clone(), stream, selector, *history, answer);
             }

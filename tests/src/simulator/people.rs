@@ -9,7 +9,9 @@ use super::clock::WALL_MS;
 use super::connection::Connection;
 use super::person::{Person, Pipe};
 use super::record::{Entry, Record, What};
-use super::topology::{GROUPS, USERS, any_audience, any_pattern, any_topic, draft, pattern};
+use super::topology::{
+    GROUPS, USERS, any_audience, any_filter, any_pattern, any_topic, draft, pattern,
+};
 use super::wire::{NAMED, PLAIN, SPACED, Unspelled};
 use super::world::{Step, World};
 
@@ -189,7 +191,8 @@ impl World {
             3 if is_varied => Mode { batch: true, ..Mode::EVERY },
             _ => Mode::EVERY,
         };
-        Subscribe { topics, except, start, mode }
+        let filter = (is_varied && self.random.one_in(3)).then(|| any_filter(&mut self.random));
+        Subscribe { topics, except, filter, start, mode }
     }
 
     fn any_start(&mut self, person: usize) -> Start {

@@ -189,3 +189,35 @@ fn what_the_server_refuses_is_told() {
     failed.fails(1, &["error:", "hint:"]);
     server.run(&["subscribe", "$system.>"]).fails(1, &["forbidden"]);
 }
+
+#[test]
+fn a_filter_leaves_out_what_does_not_hold() {
+    let server = Server::start();
+    for n in ["1", "2", "3", "4"] {
+        server.publish("n", &format!("{{\"n\":{n}}}"));
+    }
+    let filter = r#"{"not":{"field":"/n","op":"in","value":[2,4]}}"#;
+    let args = ["subscribe", "n", "--raw", "--last", "9", "--count", "2", "--filter", filter];
+    assert_eq!(server.run(&args).ok(), "{\"n\":1}\n{\"n\":3}\n");
+    let wrong = ["subscribe", "n", "--filter", r#"{"field":"/n","op":"is","value":1}"#];
+    server.run(&wrong).fails(2, &["--filter.op must be one of eq"]);
+}
+
+#[test]
+fn bytes_come_back_as_they_were_published() {
+    let server = Server::start();
+    let bytes = [0xff, 0xd8, b'\n', 0, 0xfe];
+    let path = super::program::file("frame", &bytes);
+    let path = path.to_str().unwrap();
+    let publish = ["publish", "camera", "--file", path, "--content-type", "image/jpeg"];
+    server.run(&publish).ok();
+    let subscribe =
+        |form: &str| server.run(&["subscribe", "camera", "--last", "1", "--count", "1", form]);
+    // What is no text is shown as such by the test, not by the program.
+    let shown = [&bytes[..], b"\n"].concat();
+    assert_eq!(subscribe("--raw").ok(), String::from_utf8_lossy(&shown));
+    let event = subscribe("--json").json().remove(0);
+    assert_eq!(event["data"], json!({ "content_type": "image/jpeg", "base64": "/9gKAP4=" }));
+    let people = server.run(&["subscribe", "camera", "--last", "1", "--count", "1"]).ok();
+    assert!(people.ends_with(" camera <image/jpeg, 5 B>\n"), "{people}");
+}

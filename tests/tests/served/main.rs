@@ -7,6 +7,8 @@ mod resume;
 mod closing;
 mod protocol;
 mod latest;
+mod filters;
+mod mjpeg;
 mod http_api;
 mod answers;
 mod admin_guard;

@@ -105,6 +105,9 @@ fn push_subscribe(out: &mut Vec<u8>, body: &Subscribe, from: &Start) {
     if !body.except.is_empty() {
         push_patterns(object.field("except"), &body.except);
     }
+    if let Some(filter) = &body.filter {
+        object.field("filter").extend_from_slice(filter.as_str().as_bytes());
+    }
     if *from != Start::Now {
         push_start(object.field("from"), from);
     }

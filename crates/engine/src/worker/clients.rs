@@ -26,6 +26,7 @@ impl Worker {
             heartbeat_ms: connect.heartbeat_ms,
             subscriptions_max: connect.subscriptions_max,
             appends: 0,
+            append_bytes: 0,
             client: connect.client,
             user: connect.user,
             grants: connect.grants,
@@ -238,11 +239,13 @@ impl Worker {
     }
 
     /// Whether the transport should read what the client sends: not while an earlier command
-    /// waits, nor while the client does not take its answers.
+    /// or too many publishes wait, nor while the client does not take its answers.
     pub fn is_accepting(&self, key: ClientKey) -> bool {
         self.session(key).is_some_and(|session| {
             let answers = session.outbox.as_ref().is_some_and(|outbox| outbox.is_full());
-            let waits = session.must_wait() || session.appends >= self.limits.appends_max;
+            let waits = session.must_wait()
+                || session.appends >= self.limits.appends_max
+                || session.append_bytes >= self.limits.append_bytes_max;
             !waits && !answers && !session.is_closing
         })
     }

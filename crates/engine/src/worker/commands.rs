@@ -54,7 +54,7 @@ impl Worker {
 
     pub(super) fn carry_out(&mut self, key: ClientKey, request: ClientRequest) {
         let ClientRequest { id, command } = request;
-        let ticket = Ticket { client: key, id };
+        let ticket = Ticket { client: key, id, bytes: 0 };
         let refused = match command {
             Command::Hello(hello) => self.hello(ticket, *hello),
             Command::Subscribe(subscribe) => self.subscribe(ticket, *subscribe),
@@ -90,7 +90,9 @@ impl Worker {
             Some(user) => Publisher::User(user.clone()),
             None => Publisher::Client(session.client),
         };
+        let ticket = Ticket { bytes: draft.bytes(), ..ticket };
         session.appends += 1;
+        session.append_bytes += ticket.bytes;
         self.requests.push_back(Request::Append { ticket, stream, draft: Box::new(draft) });
         Ok(())
     }
@@ -100,6 +102,7 @@ impl Worker {
         self.now = now;
         if let Some(session) = self.session_mut(ticket.client) {
             session.appends = session.appends.saturating_sub(1);
+            session.append_bytes = session.append_bytes.saturating_sub(ticket.bytes);
         }
         self.reply(ticket.client, ticket.id, result.map(Answer::Published));
     }

@@ -200,7 +200,7 @@ impl Worker {
         let spec = self.table.spec(at)?;
         let StreamState { recent, view, runs, epoch, .. } = self.streams.get_mut(at.get())?;
         let session = self.sessions.get_mut(place as usize)?;
-        let mut memory = Memory::default();
+        let mut memory = Memory::of(session, &self.index);
         let owns = |event: &Event| {
             memory.owner(session, &self.index, at, spec.mode, event) == Some(mode)
                 && session.sees(&event.draft.audience)

@@ -39,11 +39,18 @@ pub struct Limits {
     pub page_bytes: usize,
     /// Publishes of one client that wait for their answer; beyond it the client is not read.
     pub appends_max: u32,
+    /// The same in bytes; what was read before the bound was reached may go beyond it.
+    pub append_bytes_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { recent_bytes_max: 4 << 20, page_bytes: 256 << 10, appends_max: 1024 }
+        Self {
+            recent_bytes_max: 4 << 20,
+            page_bytes: 256 << 10,
+            appends_max: 1024,
+            append_bytes_max: 4 << 20,
+        }
     }
 }
 
@@ -78,6 +85,8 @@ pub struct Ticket {
     pub client: ClientKey,
     /// The id that the client gave it.
     pub id: Option<i64>,
+    /// What it holds of the client's bound on publishes that wait, in bytes.
+    pub bytes: usize,
 }
 
 /// Binds the answer of [`Request::Locate`] to the subscription that waits for it.

@@ -45,8 +45,12 @@ impl Worker {
         };
         let Some(what) = looked_for(asked) else { return false };
         let ticket = LocateTicket { client: key, attempt: subscribing.attempt, body };
-        let (topics, except) = (asked.topics.clone(), asked.except.clone());
-        let selector = Box::new(Selector { topics, except, viewer: Some(viewer_of(session)) });
+        let selector = Box::new(Selector {
+            topics: asked.topics.clone(),
+            except: asked.except.clone(),
+            filter: asked.filter.clone(),
+            viewer: Some(viewer_of(session)),
+        });
         self.requests.push_back(Request::Locate { ticket, stream, selector, what });
         true
     }

@@ -11,6 +11,8 @@ mod commands;
 mod subscribing;
 /// What a subscription with history waits for.
 mod locating;
+/// Who gets a new event.
+mod matching;
 /// New events go to live readers.
 mod pump;
 /// Readers that are behind catch up.
@@ -33,7 +35,6 @@ mod timers;
 mod snapshot;
 
 use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use protocol::{ClientId, Epoch, Seq, Topic};
@@ -55,8 +56,8 @@ use crate::streams::{StreamIndex, StreamTable};
 use crate::tail::{Tail, Wake};
 use crate::view::View;
 
+use matching::Matches;
 use pages::Pages;
-use pump::MatchSet;
 use timers::Timer;
 
 /// Outboxes that wait for another client.
@@ -107,7 +108,7 @@ struct StreamState {
     recent: VecDeque<Segment>,
     recent_bytes: usize,
     /// Which sessions an event of a topic goes to.
-    matches: HashMap<Topic, Rc<MatchSet>>,
+    matches: HashMap<Topic, Matches>,
     matches_entries: usize,
     matches_generation: u64,
     runs: HashMap<Rendering, RunLog>,
@@ -174,6 +175,12 @@ impl Worker {
     /// Nodes of the pattern tree that were looked at so far to find who gets an event.
     pub fn nodes_visited(&self) -> u64 {
         self.index.visited()
+    }
+
+    /// How often a filter judged an event so far: once for each distinct filter, however many
+    /// clients have it.
+    pub fn filter_judgements(&self) -> u64 {
+        self.index.filters().judgements()
     }
 
     /// How many clients it owns.

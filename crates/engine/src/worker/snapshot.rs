@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use protocol::{
-    ClientId, Conversation, Epoch, Mode, Pattern, Request as ClientRequest, Seq, SubscriptionId,
+    ClientId, Conversation, Epoch, Filter, Mode, Pattern, Request as ClientRequest, Seq,
+    SubscriptionId,
 };
 
 use super::{ClientKey, Now, Worker};
@@ -42,6 +43,7 @@ struct Kept {
     mode: Mode,
     topics: Vec<Pattern>,
     except: Vec<Pattern>,
+    filter: Option<Arc<Filter>>,
     beginnings: Vec<(StreamIndex, Seq)>,
     replays: Vec<Replay>,
 }
@@ -93,6 +95,7 @@ impl Worker {
                 mode: subscription.mode,
                 topics: self.index.topics(subscription),
                 except: subscription.except().to_vec(),
+                filter: self.index.filter(subscription).cloned(),
                 beginnings: beginnings
                     .filter(|beginning| beginning.subscription == *key)
                     .map(|beginning| (beginning.stream, beginning.after))
@@ -134,6 +137,7 @@ impl Worker {
             heartbeat_ms: snapshot.heartbeat_ms,
             subscriptions_max: snapshot.subscriptions_max,
             appends: 0,
+            append_bytes: 0,
             client: snapshot.client,
             user: snapshot.user,
             grants: snapshot.grants,
@@ -156,8 +160,8 @@ impl Worker {
     }
 
     fn restore_subscription(&mut self, place: u32, kept: Kept) {
-        let Kept { id, mode, topics, except, .. } = kept;
-        let subscription = self.index.insert(place, id, mode, &topics, except);
+        let Kept { id, mode, topics, except, filter, .. } = kept;
+        let subscription = self.index.insert(place, id, mode, &topics, except, filter.as_ref());
         let Some(session) = self.sessions.get_mut(place as usize) else { return };
         session.subscriptions.push(subscription);
         let rare = session.rare_mut();

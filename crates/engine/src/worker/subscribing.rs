@@ -159,8 +159,9 @@ impl Worker {
         let session = self.session_mut(key).ok_or_else(gone)?;
         session.subscription_last += 1;
         let id = SubscriptionId(session.subscription_last);
-        let (place, mode) = (key.place, body.mode);
-        let subscription = self.index.insert(place, id, mode, &body.topics, body.except.clone());
+        let Subscribe { mode, topics, except, filter, .. } = body;
+        let (place, except, filter) = (key.place, except.clone(), filter.as_ref());
+        let subscription = self.index.insert(place, id, *mode, topics, except, filter);
         if let Some(session) = self.session_mut(key) {
             session.subscriptions.push(subscription);
         }
@@ -317,6 +318,7 @@ impl Worker {
             None => self.index.topics(subscription).into(),
         };
         let (except, mode) = (subscription.except().clone(), subscription.mode);
+        let filter = self.index.filter(subscription).cloned();
         for at in self.streams_of(&topics) {
             let (Some(spec), Some(stream)) = (self.table.spec(at), self.streams.get(at.get()))
             else {
@@ -329,14 +331,14 @@ impl Worker {
             if readers().all(|reader| reader.position(read) == until) {
                 continue;
             }
-            let (topics, except) = (topics.clone(), except.clone());
+            let (topics, except, filter) = (topics.clone(), except.clone(), filter.clone());
             let rare = session.rare_mut();
             let began = rare.beginnings.iter().find(|b| b.subscription == key && b.stream == at);
             let after = began.map_or(0, |beginning| beginning.after);
             if after >= until {
                 continue;
             }
-            let ending = Ending { topics, except, mode, stream: at, after, until };
+            let ending = Ending { topics, except, filter, mode, stream: at, after, until };
             if !rare.endings.iter_mut().any(|other| other.extend(&ending)) {
                 rare.endings.push(ending);
             }

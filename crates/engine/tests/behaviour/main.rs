@@ -12,5 +12,7 @@ mod subscriptions;
 mod readers;
 /// What is not kept any more.
 mod retention;
+/// Conditions on data.
+mod filters;
 /// Histories, and commands that wait.
 mod histories;

@@ -54,7 +54,7 @@ impl Broker for OneByOne {
 /// How many events a history brings, how far it came and whether there is more.
 fn read(broker: &Arc<OneByOne>, topic: &str, after: Seq) -> (usize, Seq, bool) {
     let (topics, topic) = (vec![pattern(topic)], pattern(topic));
-    let selector = Selector { topics, except: Vec::new(), viewer: None };
+    let selector = Selector { topics, except: Vec::new(), filter: None, viewer: None };
     let history = History { topic, stream: None, epoch: None, after, limit: 1_000 };
     let found = Arc::new(Mutex::new(None));
     let answer = found.clone();

@@ -159,7 +159,7 @@ impl World {
             client: ClientId(u128::from(self.clients)),
             user: None,
             groups: Vec::new(),
-            grants: Arc::new(Grants { subscribe: vec![pattern(">")], publish: Vec::new() }),
+            grants: Arc::new(Grants { subscribe: vec![pattern(">")], publish: vec![pattern(">")] }),
             rendering: Rendering(self.clients),
             conversation: Box::new(Silent),
             heartbeat_ms: u32::MAX,
@@ -183,7 +183,7 @@ impl World {
         start: Start,
     ) {
         let topics = topics.iter().map(|text| pattern(text)).collect();
-        let body = Subscribe { topics, except: Vec::new(), start, mode };
+        let body = Subscribe { topics, except: Vec::new(), filter: None, start, mode };
         self.send(client, 1, Command::Subscribe(Box::new(body)));
     }
 
@@ -284,7 +284,7 @@ pub(crate) fn segment(seqs: std::ops::RangeInclusive<Seq>) -> Segment {
 }
 
 pub(crate) fn event(seq: Seq) -> Event {
-    let payload = Payload::Json(Bytes::from_static(b"{\"temperature\":21.5}"));
+    let payload = Payload::Json(Bytes::from(format!("{{\"temperature\":21.5,\"n\":{seq}}}")));
     Event { seq, time_ms: 0, draft: Draft::new(Topic::parse("a.b").unwrap(), payload) }
 }
 

@@ -1,6 +1,7 @@
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
-use protocol::dialects::native::{BATCH_MS_MAX, HISTORY_EVENTS_MAX, LAST_EVENTS_MAX};
+use protocol::dialects::native::{BATCH_MS_MAX, HISTORY_EVENTS_MAX, LAST_EVENTS_MAX, read_filter};
 use protocol::{
     Command, Error, Hello, Mode, Pattern, Position, Request, SEQ_MAX, Start, Subscribe,
 };
@@ -35,6 +36,11 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// Decodes a part of a path, in which `+` is itself.
+pub(super) fn decoded_path(text: &str) -> String {
+    decoded(&text.replace('+', "%2B"))
+}
+
 /// The value of `limit`, in the bounds of every list that has one.
 ///
 /// # Errors
@@ -52,8 +58,8 @@ pub(super) fn subscription(
     query: Option<&str>,
     last_id: Option<&str>,
 ) -> Result<Option<Request>, Error> {
-    let mut body =
-        Subscribe { topics: Vec::new(), except: Vec::new(), start: Start::Now, mode: Mode::EVERY };
+    let (topics, except, mode) = (Vec::new(), Vec::new(), Mode::EVERY);
+    let mut body = Subscribe { topics, except, filter: None, start: Start::Now, mode };
     let mut starts = Vec::new();
     for (name, value) in pairs(query) {
         match name.as_str() {
@@ -73,9 +79,10 @@ pub(super) fn subscription(
                 body.mode.interval_ms =
                     body.mode.interval_ms.max(whole(&name, &value, 1..=BATCH_MS_MAX)?);
             }
-            "filter" => {
-                return Err(Error::bad_request("filters are not available in this version"));
+            "filter" if body.filter.is_some() => {
+                return Err(Error::bad_request("filter is given twice; join both with all or any"));
             }
+            "filter" => body.filter = Some(Arc::new(read_filter(&value)?)),
             // Others may belong to somebody else: a cache breaker, a proxy.
             _ => {}
         }
@@ -122,7 +129,7 @@ fn time(name: &str, value: &str) -> Result<u64, Error> {
     time.ok_or_else(|| Error::bad_request(format!("{name} must be a time in ms since 1970")))
 }
 
-fn rate(name: &str, value: &str) -> Result<f64, Error> {
+pub(super) fn rate(name: &str, value: &str) -> Result<f64, Error> {
     let rate = value.parse().ok().filter(|rate| Mode::is_rate(*rate));
     rate.ok_or_else(|| Error::bad_request(format!("{name} must be {}", Mode::rate_rule())))
 }
@@ -159,6 +166,11 @@ mod tests {
                 "max_rate must be a number of reads per second from 0.001 to 1000",
             ),
             ("topics=a&batch_ms=0", "batch_ms must be a whole number from 1 to 60000"),
+            ("topics=a&filter=%7B%22field%22:%22/a%22%7D", "filter.op is missing"),
+            (
+                "topics=a&filter={\"field\":\"\",\"op\":\"exists\"}&filter={}",
+                "filter is given twice; join both with all or any",
+            ),
         ] {
             assert_eq!(refusal(query), message, "{query}");
         }
@@ -168,6 +180,10 @@ mod tests {
             panic!("{slow:?}")
         };
         assert_eq!(body.mode, Mode { latest: true, interval_ms: 100, batch: true });
+        let query = "topics=a&filter=%7B%22field%22%3A%22%2Fa%22%2C%22op%22%3A%22exists%22%7D";
+        let filtered = subscription(Some(query), None).unwrap().unwrap();
+        let Command::Subscribe(body) = filtered.command else { panic!("no subscribe") };
+        assert_eq!(body.filter.unwrap().as_str(), r#"{"field":"/a","op":"exists"}"#);
     }
 
     #[test]

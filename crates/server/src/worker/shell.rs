@@ -12,7 +12,7 @@ use crate::node::Node;
 use crate::registry::{Connected, Reservation};
 use crate::rendering::Looks;
 use crate::session_token::Returning;
-use crate::transports::{sse, websocket as ws};
+use crate::transports::{body, websocket as ws};
 
 /// Slices of one write; more go into the next.
 const SLICES_MAX: usize = 64;
@@ -54,7 +54,7 @@ pub(crate) enum Peer {
     /// Written to as soon as there is something.
     WebSocket(Rc<ws::Peer>),
     /// Takes what there is when its connection can take it.
-    ServerSentEvents(Rc<sse::Peer>),
+    Body(Rc<body::Peer>),
 }
 
 impl Shell {
@@ -210,7 +210,7 @@ impl Shell {
         let Some(client) = self.client(key) else { return };
         match client.peer.clone() {
             Peer::WebSocket(peer) => self.write(key, &peer),
-            Peer::ServerSentEvents(peer) => peer.wake(),
+            Peer::Body(peer) => peer.wake(),
         }
     }
 
@@ -274,6 +274,7 @@ impl Shell {
                 let selector = engine::Selector {
                     topics: vec![history.topic.clone()],
                     except: Vec::new(),
+                    filter: None,
                     viewer: Some(viewer),
                 };
                 let answer = move |result| inbox.push(Input::History(ticket, result));
@@ -305,8 +306,8 @@ impl Shell {
                     }
                 }
             }
-            Peer::ServerSentEvents(_) => {
-                self.engine.append(key, |out| out.extend_from_slice(b":\n\n"));
+            Peer::Body(peer) => {
+                self.engine.append(key, |out| out.extend_from_slice(peer.heartbeat));
             }
         }
     }
@@ -336,7 +337,7 @@ impl Shell {
                 self.engine.append_last(key, |out| ws::push_close(reason, out));
                 peer.close();
             }
-            Peer::ServerSentEvents(peer) => peer.close(key),
+            Peer::Body(peer) => peer.close(key),
         }
     }
 

@@ -13,6 +13,8 @@ mod encode;
 mod envelope;
 /// Events as JSON objects and as frames.
 mod event;
+/// Filters.
+mod filter;
 /// Fields of objects, with the path that errors name.
 mod fields;
 #[cfg(test)]
@@ -20,6 +22,7 @@ mod tests;
 
 pub use encode::{push_appended, push_error_object};
 pub use event::push_event_object;
+pub use filter::read_filter;
 
 use crate::command::Request;
 use crate::dialect::{Conversation, Dialect, Frame, FrameKind, Misspelled};

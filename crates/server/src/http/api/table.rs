@@ -66,6 +66,7 @@ pub(super) fn public() -> Vec<Route> {
     const SUBSCRIPTION: Meanings = &[
         ("topics", "patterns to take, separated by commas; must be given"),
         ("except", "patterns to leave out, separated by commas"),
+        ("filter", "only events of whose data this holds: a filter as JSON"),
         ("last", "start with the last so many events of each stream: 1 to 100000"),
         ("since", "start with the first event at or after this time, in ms since 1970"),
         ("after", "start behind these positions, `stream:epoch:seq`, separated by commas"),
@@ -73,6 +74,7 @@ pub(super) fn public() -> Vec<Route> {
         ("max_rate", "only the newest event of each topic, so many times a second: 0.001 to 1000"),
         ("batch_ms", "gather events for so long: 1 to 60000"),
     ];
+    const IMAGES: Meanings = &[("max_rate", "so many images a second at most: 0.001 to 1000")];
     vec![
         // Answered before the routes are asked: its answer has no end.
         route!(get "/v1/sse" elsewhere::unreached, "Events as they come, as server-sent events",
@@ -81,6 +83,8 @@ pub(super) fn public() -> Vec<Route> {
             "Last-Event-ID",
             "the last `id:` of an earlier connection: goes on there",
         )]),
+        route!(get "/v1/mjpeg/{topic}" elsewhere::unreached, "The newest JPEG of a topic, ever again",
+            query IMAGES, body None, answer "Images"),
         route!(get "/v1/events" events::of_topics, "Kept events that clients may see",
             query EVENTS, body None, answer "Events"),
         route!(get "/healthz" health::alive, "Whether the process lives",

@@ -24,6 +24,7 @@ Examples:
   tidings subscribe 'news.>' 'app.*.log' --last 10 --json
   tidings subscribe 'camera.front' --latest --max-rate 2
   tidings subscribe 'news.>' --since 10m --count 100
+  tidings subscribe 'words.>' --filter '{\"field\":\"/confidence\",\"op\":\"ge\",\"value\":0.8}'
   tidings subscribe 'news.>' --after default:8kq2m5d7xw0a1:42
 
 `*` stands for one token of a topic, a final `>` for one or more. A line is the time, the topic and
@@ -41,6 +42,9 @@ pub(crate) struct Args {
     /// What to watch
     #[arg(required = true, value_name = "PATTERN")]
     patterns: Vec<String>,
+    /// Only events of whose data this holds: a filter of the protocol
+    #[arg(long, value_name = "JSON")]
+    filter: Option<String>,
     /// Start with the last N events of each stream (1 to 100000)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(LAST_EVENTS_MAX)))]
     last: Option<u32>,
@@ -104,6 +108,10 @@ pub(crate) fn run(args: Args, globals: &Globals, out: &mut Output) -> Result {
 fn plan(args: &Args, globals: &Globals) -> Result<Plan> {
     let wrong = |error: client::Error| Failure::usage(error.to_string());
     let mut subscribe = Subscribe::to(&args.patterns).map_err(wrong)?;
+    if let Some(filter) = &args.filter {
+        let wrong = |error: client::Error| Failure::usage(format!("--{error}"));
+        subscribe = subscribe.filter(filter).map_err(wrong)?;
+    }
     if args.latest {
         subscribe = subscribe.latest();
     }

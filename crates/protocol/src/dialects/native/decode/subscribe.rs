@@ -1,6 +1,9 @@
+use std::sync::Arc;
+
 use super::{patterns, positions, some_patterns, unavailable};
 use crate::command::{Mode, Start, Subscribe};
 use crate::dialects::native::fields::{Fields, Path, Value};
+use crate::dialects::native::filter::filter;
 use crate::dialects::native::{BATCH_MS_MAX, LAST_EVENTS_MAX};
 use crate::error::Error;
 
@@ -10,12 +13,11 @@ const TIME_MS_MAX: u64 = (1 << 53) - 1;
 /// Reads the body of a `subscribe`, which also stands in the list of a `hello`.
 pub(super) fn subscribe(body: Value<'_, '_>) -> Result<Subscribe, Error> {
     let (fields, path) = (body.object("an object")?, body.path);
-    if let Some(filter) = fields.get(&path, "filter") {
-        return Err(unavailable(filter.path, "filters"));
-    }
+    let read = |value| filter(value).map(Arc::new);
     Ok(Subscribe {
         topics: some_patterns(fields.require(&path, "topics")?)?,
         except: fields.get(&path, "except").map_or(Ok(Vec::new()), patterns)?,
+        filter: fields.get(&path, "filter").map(read).transpose()?,
         start: fields.get(&path, "from").map_or(Ok(Start::Now), start)?,
         mode: mode(&fields, &path)?,
     })

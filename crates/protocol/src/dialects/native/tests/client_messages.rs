@@ -9,7 +9,7 @@ use crate::{
 
 fn subscribe(topics: &[&str]) -> Subscribe {
     let (topics, except) = (patterns(topics), Vec::new());
-    Subscribe { topics, except, start: Start::Now, mode: Mode::EVERY }
+    Subscribe { topics, except, filter: None, start: Start::Now, mode: Mode::EVERY }
 }
 
 fn json_draft(topic: &str, data: &'static str) -> Draft {

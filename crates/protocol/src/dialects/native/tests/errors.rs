@@ -292,10 +292,6 @@ fn what_this_version_lacks_is_named() {
             r#""subscribe":{"topics":["a"],"from":"stored"}"#,
             "subscribe.from: stored cursors are not available in this version",
         ),
-        (
-            r#""subscribe":{"topics":["a"],"filter":{}}"#,
-            "subscribe.filter: filters are not available in this version",
-        ),
     ] {
         let wrong = wrong(&format!("{{{body}}}"));
         assert_eq!(wrong.error.code, ErrorCode::BadRequest);
