@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use protocol::{Audience, ClientId, Event, Pattern};
+use protocol::{Audience, ClientId, Event, Pattern, Topic};
 
 /// Which events are asked for, and who asks.
 #[derive(Clone, Debug)]
@@ -16,10 +16,14 @@ pub struct Selector {
 impl Selector {
     /// Whether the event is asked for and may be seen.
     pub fn selects(&self, event: &Event) -> bool {
-        let topic = event.topic();
+        self.takes(event.topic())
+            && self.viewer.as_ref().is_none_or(|viewer| viewer.sees(&event.draft.audience))
+    }
+
+    /// Whether the topic is asked for.
+    pub fn takes(&self, topic: &Topic) -> bool {
         self.topics.iter().any(|pattern| pattern.matches(topic))
             && !self.except.iter().any(|pattern| pattern.matches(topic))
-            && self.viewer.as_ref().is_none_or(|viewer| viewer.sees(&event.draft.audience))
     }
 }
 

@@ -11,10 +11,18 @@ use crate::clock::Clock;
 mod fingerprint;
 /// The idempotency ids that a stream remembers.
 mod ids;
+/// Events on their way into one batch.
+mod chunk;
+/// What becomes of a draft.
+mod outcome;
+/// What is too old to be delivered by anybody.
+mod expiry;
 /// What the broker needs from outside.
 mod options;
 /// Streams in memory.
 mod memory;
+/// Streams in a directory.
+pub mod durable;
 
 pub use options::Options;
 
