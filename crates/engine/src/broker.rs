@@ -50,8 +50,13 @@ pub trait Broker: Send + Sync {
     fn state(&self, stream: StreamIndex) -> Option<StreamState>;
 
     /// Lets retention by age take hold, and tells the tails what expired; called about once a
-    /// second.
+    /// second. Must not block: it may take hold later, though before what is appended afterwards is
+    /// answered.
     fn maintain(&self);
+
+    /// Makes what was appended as durable as it can be, and takes nothing any more; called once at
+    /// the end, and may take its time.
+    fn close(&self) {}
 }
 
 /// Contiguous events as they were appended or stored together; never empty.

@@ -101,11 +101,6 @@ impl AgeClock {
     }
 }
 
-/// What a commit made visible.
-pub(crate) struct Committed {
-    pub(crate) batches: Vec<Arc<Batch>>,
-}
-
 impl Log {
     pub(crate) fn catalog(&self) -> &Arc<Catalog> {
         &self.catalog
@@ -116,15 +111,15 @@ impl Log {
         self.last
     }
 
-    /// Everything up to this seq survives a loss of power.
-    pub(crate) fn synced(&self) -> Seq {
-        self.synced
+    /// What is to be noted beside the log.
+    pub(crate) fn synced_to(&self) -> Noted {
+        Noted { synced: self.synced, first: self.catalog.lock().first }
     }
 
-    /// What has to be noted beside the log now that all of it survives a loss of power.
+    /// What [`Log::synced_to`] said was noted, or is before anything is appended.
     pub(crate) fn settle(&mut self) -> Noted {
         self.settled = self.synced;
-        Noted { synced: self.synced, first: self.catalog.lock().first }
+        self.synced_to()
     }
 
     /// Whether what is staged must be synced before it is acknowledged. In a buffered stream the
@@ -200,11 +195,6 @@ impl Log {
         !self.staged.ends.is_empty()
     }
 
-    /// Bytes that are staged.
-    pub(crate) fn staged_bytes(&self) -> usize {
-        self.staged.bytes.len()
-    }
-
     /// Writes what is staged: from now on it survives the process.
     pub(crate) fn write(&mut self) -> Result<(), Trouble> {
         Ok(self.active.file.write_at(&self.staged.bytes, self.active.end)?)
@@ -226,13 +216,12 @@ impl Log {
     }
 
     /// Shows readers what was staged and written, as it has reached the stream's durability.
-    pub(crate) fn commit(&mut self) -> Committed {
+    /// `announce` gets it in the same moment, so that nobody sees one without the other.
+    pub(crate) fn commit(&mut self, announce: impl FnOnce(&[Arc<Batch>])) {
         let staged = std::mem::take(&mut self.staged);
         let batches: Vec<Arc<Batch>> =
             staged.chunks.into_iter().filter_map(Chunk::into_batch).collect();
-        let Some(newest) = batches.last().and_then(|batch| batch.events().last()) else {
-            return Committed { batches };
-        };
+        let Some(newest) = batches.last().and_then(|batch| batch.events().last()) else { return };
         (self.last, self.time_ms) = (newest.seq, newest.time_ms);
         let start = self.active.end;
         let mut catalog = self.catalog.lock();
@@ -255,8 +244,7 @@ impl Log {
             self.retainer.see(&entry, begins);
             self.active.end = start + end;
         }
-        drop(catalog);
-        Committed { batches }
+        announce(&batches);
     }
 
     /// Lets time take hold of events and ids.

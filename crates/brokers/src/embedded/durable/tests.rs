@@ -109,10 +109,11 @@ impl World {
         if self.log.must_sync(self.durability) {
             self.log.sync()?;
         }
-        let committed = self.log.commit();
-        for event in committed.batches.iter().flat_map(|batch| batch.events()) {
-            self.acknowledged.insert(event.seq, event.clone());
-        }
+        let acknowledged = &mut self.acknowledged;
+        self.log.commit(|batches| {
+            let events = batches.iter().flat_map(|batch| batch.events());
+            acknowledged.extend(events.map(|event| (event.seq, event.clone())));
+        });
         for (draft, outcome) in drafts.iter().zip(outcomes) {
             match outcome {
                 Outcome::Appended(seq) if draft.id.is_some() => {
