@@ -56,9 +56,22 @@ macro_rules! tests_of {
         }
     };
 }
+macro_rules! restart_tests {
+    ($($module:ident { $($name:ident)* })*) => {
+        $(mod $module {
+            $(#[test]
+            fn $name() {
+                for broker in [crate::buffered, crate::fsync] {
+                    tidings_tests::broker_conformance::$module::$name(&broker);
+                }
+            })*
+        })*
+    };
+}
 macro_rules! memory_tests { ($($list:tt)*) => { tests_of!(memory: $($list)*); }; }
 macro_rules! buffered_tests { ($($list:tt)*) => { tests_of!(buffered: $($list)*); }; }
 macro_rules! fsync_tests { ($($list:tt)*) => { tests_of!(fsync: $($list)*); }; }
 tidings_tests::for_each_broker_behaviour!(memory_tests);
 tidings_tests::for_each_broker_behaviour!(buffered_tests);
 tidings_tests::for_each_broker_behaviour!(fsync_tests);
+tidings_tests::for_each_restart_behaviour!(restart_tests);

@@ -141,6 +141,21 @@ impl Broker for Embedded {
         }
     }
 
+    fn read_selected(
+        &self,
+        stream: StreamIndex,
+        after: Seq,
+        selector: Selector,
+        bytes_max: usize,
+        answer: Answer<Result<Page, Error>>,
+    ) {
+        match self.stream(stream) {
+            Ok(Stream::Durable(stream)) => stream.read_selected(after, selector, bytes_max, answer),
+            // Of what is in memory everything is at hand.
+            _ => self.read(stream, after, bytes_max, answer),
+        }
+    }
+
     fn locate(
         &self,
         stream: StreamIndex,

@@ -165,6 +165,7 @@ impl Stream {
             unsynced_since: None,
             unsettled_since: None,
             is_full: false,
+            taken: Vec::new(),
         };
         let builder = std::thread::Builder::new().name(format!("tidings-log-{name}"));
         let thread = builder.spawn(move || writer.run()).map_err(of_stream)?;
@@ -181,7 +182,20 @@ impl Stream {
         if let Some(page) = self.shared.page_in_memory(after, bytes_max) {
             return answer(Ok(page));
         }
-        self.ask(answer, move |shared| shared.page(after, bytes_max));
+        self.ask(answer, move |shared| shared.page(after, None, bytes_max));
+    }
+
+    pub(crate) fn read_selected(
+        &self,
+        after: Seq,
+        selector: Selector,
+        bytes_max: usize,
+        answer: Answer<Result<Page, Error>>,
+    ) {
+        if let Some(page) = self.shared.page_in_memory(after, bytes_max) {
+            return answer(Ok(page));
+        }
+        self.ask(answer, move |shared| shared.page(after, Some(&selector), bytes_max));
     }
 
     pub(crate) fn locate(

@@ -31,22 +31,27 @@ impl Shared {
         };
         let count = segments.iter().take_while(|segment| fits(segment)).count();
         segments.truncate(count.max(1));
-        Some(Page { epoch: self.epoch.clone(), first: pull.first, segments })
+        Some(Page::new(self.epoch.clone(), pull.first, segments))
     }
 
-    /// A page out of files.
-    pub(crate) fn page(&self, after: Seq, bytes_max: usize) -> Page {
-        let named = self.catalog.after(after, None, PAGE_BLOCKS_MAX);
+    /// A page out of files, without the blocks in which nothing can be selected.
+    pub(crate) fn page(&self, after: Seq, selector: Option<&Selector>, bytes_max: usize) -> Page {
+        let named = self.catalog.after(after, selector, PAGE_BLOCKS_MAX);
         let from = named.first.max(after.saturating_add(1));
         let mut page = PageWriter { bytes_max, bytes: 0, segments: Vec::new(), is_full: false };
+        let mut scanned_to = from - 1;
         for part in &named.parts {
+            if !matches!(part, Part::Skipped(..)) {
+                page.take(self.found(part), from);
+            }
             if page.is_full {
+                scanned_to = page.segments.last().map_or(scanned_to, Segment::last);
                 break;
             }
-            page.take(self.found(part), from);
+            scanned_to = part.last();
         }
         let (epoch, segments) = (self.epoch.clone(), page.segments);
-        Page { epoch, first: named.first, segments }
+        Page { epoch, first: named.first, segments, scanned_to }
     }
 
     /// What a part holds; damage is told.

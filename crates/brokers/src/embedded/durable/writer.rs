@@ -1,9 +1,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine::Segment;
+use engine::{Answer, Segment};
 use parking_lot::Mutex;
-use protocol::{Durability, Error, ErrorCode};
+use protocol::{Appended, Durability, Error, ErrorCode};
 
 use super::super::notice::{Level, Notice};
 use super::super::outcome::{Outcome, Outcomes};
@@ -30,7 +30,12 @@ pub(crate) struct Writer {
     pub(crate) unsettled_since: Option<Instant>,
     /// Whether the last batch found no room.
     pub(crate) is_full: bool,
+    /// Whom the batch that is being written is answered to.
+    pub(crate) taken: Vec<Taken>,
 }
+
+/// What became of a request's drafts, and who waits for that.
+pub(crate) type Taken = (Outcomes, Answer<Vec<Result<Appended, Error>>>);
 
 impl Writer {
     /// Runs until the stream is closed or broken. A panic breaks it as an error does.
@@ -45,7 +50,9 @@ impl Writer {
             Err(_) => "its writer panicked".to_owned(),
         };
         let text = format!("stream `{}` cannot be written any more: {why}", shared.name);
-        shared.queue.end(&Error::new(ErrorCode::Storage, text.clone()));
+        let error = Error::new(ErrorCode::Storage, text.clone());
+        shared.queue.end(&error);
+        refuse(std::mem::take(&mut writer.lock().taken), &error);
         (shared.tell)(Notice { level: Level::Fatal, text });
     }
 
@@ -67,35 +74,34 @@ impl Writer {
 
     fn append(&mut self, requests: Vec<Request>) -> Result<(), String> {
         let now = self.shared.clock.now();
-        let (mut taken, mut is_empty) = (Vec::with_capacity(requests.len()), true);
+        let mut is_empty = true;
         if let Err(trouble) = self.log.begin(now) {
             return self.refuse(requests, trouble);
         }
         for Request { drafts, claims, answer } in requests {
             is_empty &= drafts.is_empty();
             let outcomes = self.log.stage(drafts, &mut claims.into_iter(), now);
-            taken.push((outcomes, answer));
+            self.taken.push((outcomes, answer));
         }
         if self.log.is_staged()
             && let Err(trouble) = self.write()
         {
-            let error = self.told(trouble, |log| log.abandon())?;
-            for (outcomes, answer) in taken {
-                answer(outcomes.iter().map(|_| Err(error.clone())).collect());
-            }
+            let error = self.told(trouble, Log::abandon)?;
+            refuse(std::mem::take(&mut self.taken), &error);
             return Ok(());
         }
+        let mut retained = Ok(());
         if !is_empty {
             self.commit();
-            self.retain()?;
+            retained = self.retain();
         }
-        for (outcomes, answer) in taken {
+        for (outcomes, answer) in std::mem::take(&mut self.taken) {
             answer(self.answers(outcomes));
         }
-        Ok(())
+        retained
     }
 
-    fn answers(&self, outcomes: Outcomes) -> Vec<Result<protocol::Appended, Error>> {
+    fn answers(&self, outcomes: Outcomes) -> Vec<Result<Appended, Error>> {
         let Shared { name, epoch, durability, .. } = &*self.shared;
         let answer = |outcome: Outcome| outcome.answer(name, epoch, *durability);
         outcomes.into_iter().map(answer).collect()
@@ -185,7 +191,9 @@ impl Writer {
                 Err(Trouble::Full(error) | Trouble::Broken(error)) => return Err(error.to_string()),
             }
         }
-        if is_due(self.unsettled_since, SETTLE_AFTER) && self.unsynced_since.is_none() {
+        let moved = is_last && self.note.noted != self.log.synced_to();
+        let is_settled = moved || is_due(self.unsettled_since, SETTLE_AFTER);
+        if is_settled && self.unsynced_since.is_none() {
             self.note.noted = self.log.synced_to();
             match self.store.note(&self.shared.name, &self.note) {
                 Ok(()) => {
@@ -201,6 +209,12 @@ impl Writer {
             }
         }
         Ok(())
+    }
+}
+
+fn refuse(taken: Vec<Taken>, error: &Error) {
+    for (outcomes, answer) in taken {
+        answer(outcomes.iter().map(|_| Err(error.clone())).collect());
     }
 }
 

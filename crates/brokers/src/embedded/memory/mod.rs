@@ -173,7 +173,7 @@ impl Stream {
                 break;
             }
         }
-        Page { epoch: self.epoch.clone(), first: first.unwrap_or(1), segments }
+        Page::new(self.epoch.clone(), first.unwrap_or(1), segments)
     }
 
     pub(super) fn locate(&self, selector: &Selector, what: Locate) -> Located {
