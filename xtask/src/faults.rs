@@ -32,7 +32,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         }
     }
     rows.sort_by_key(|[fault, ..]| fault.split(' ').next().and_then(|row| row.parse::<u32>().ok()));
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|c| c.len()).max();
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|c| c.len()).max();
     let (first, second) = (width(0).unwrap_or(0), width(1).unwrap_or(0));
     for [fault, times, outcome] in &rows {
         println!("{fault:first$}  {times:>second$}  {outcome}");
