@@ -34,6 +34,20 @@ pub trait Broker: Send + Sync {
         answer: Answer<Result<Page, Error>>,
     );
 
+    /// Like [`Broker::read`], for who wants only what is selected: what cannot be may be left out,
+    /// and need not be read. [`Page::scanned_to`] says how far the page goes.
+    fn read_selected(
+        &self,
+        stream: StreamIndex,
+        after: Seq,
+        selector: Selector,
+        bytes_max: usize,
+        answer: Answer<Result<Page, Error>>,
+    ) {
+        drop(selector);
+        self.read(stream, after, bytes_max, answer);
+    }
+
     /// Finds the place before the first event that a subscription with history wants.
     fn locate(
         &self,
@@ -50,8 +64,13 @@ pub trait Broker: Send + Sync {
     fn state(&self, stream: StreamIndex) -> Option<StreamState>;
 
     /// Lets retention by age take hold, and tells the tails what expired; called about once a
-    /// second.
+    /// second. Must not block: it may take hold later, though before what is appended afterwards is
+    /// answered.
     fn maintain(&self);
+
+    /// Makes what was appended as durable as it can be, and takes nothing any more; called once at
+    /// the end, and may take its time.
+    fn close(&self) {}
 }
 
 /// Contiguous events as they were appended or stored together; never empty.
@@ -145,15 +164,26 @@ impl Segment {
     }
 }
 
-/// What a read brought: contiguous segments from the first kept event after the asked place.
+/// What a read brought: contiguous segments from the first kept event after the asked place; where
+/// it was asked for what is selected, with pieces left out.
 #[derive(Clone, Debug)]
 pub struct Page {
     /// The stream's epoch.
     pub epoch: Epoch,
     /// First kept seq; `last + 1` where nothing is kept.
     pub first: Seq,
-    /// In seq order. Empty only where nothing is kept after the asked place.
+    /// In seq order. Empty only where nothing is kept after the asked place, or all was left out.
     pub segments: Vec<Segment>,
+    /// Nothing that was asked for stands between the last segment and here, this seq included.
+    pub scanned_to: Seq,
+}
+
+impl Page {
+    /// A page of everything after a place.
+    pub fn new(epoch: Epoch, first: Seq, segments: Vec<Segment>) -> Self {
+        let scanned_to = segments.last().map_or(0, Segment::last);
+        Self { epoch, first, segments, scanned_to }
+    }
 }
 
 /// What [`Broker::locate`] looks for.

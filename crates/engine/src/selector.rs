@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use protocol::{Audience, ClientId, Event, Filter, Pattern};
+use protocol::{Audience, ClientId, Event, Filter, Pattern, Topic};
 
 /// Which events are asked for, and who asks.
 #[derive(Clone, Debug)]
@@ -18,11 +18,15 @@ pub struct Selector {
 impl Selector {
     /// Whether the event is asked for and may be seen.
     pub fn selects(&self, event: &Event) -> bool {
-        let topic = event.topic();
-        self.topics.iter().any(|pattern| pattern.matches(topic))
-            && !self.except.iter().any(|pattern| pattern.matches(topic))
+        self.takes(event.topic())
             && self.viewer.as_ref().is_none_or(|viewer| viewer.sees(&event.draft.audience))
             && self.filter.as_ref().is_none_or(|filter| filter.accepts(&event.draft.payload))
+    }
+
+    /// Whether the topic is asked for.
+    pub fn takes(&self, topic: &Topic) -> bool {
+        self.topics.iter().any(|pattern| pattern.matches(topic))
+            && !self.except.iter().any(|pattern| pattern.matches(topic))
     }
 }
 

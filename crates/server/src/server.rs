@@ -120,6 +120,8 @@ impl Running {
                     // A worker that panicked has ended the process.
                     let _ = worker.join();
                 }
+                // Nobody publishes any more: what was acknowledged is made to last.
+                for_thread.broker.close();
             })?;
         Ok(Self { node, thread: Some(thread) })
     }

@@ -22,7 +22,7 @@ pub enum StartError {
     Config(#[from] ConfigErrors),
     /// A part cannot be made.
     #[error(transparent)]
-    Part(#[from] protocol::Error),
+    Part(#[from] crate::assemble::AssembleError),
     /// The server does not start.
     #[error(transparent)]
     Start(#[from] server::StartError),

@@ -21,6 +21,8 @@ pub mod tail;
 pub mod locating;
 /// Epochs, restarts, and streams that do not exist.
 pub mod lifetime;
+/// What is there again after a restart: only for brokers that keep it.
+pub mod restarts;
 /// Random histories against a simple model.
 pub mod model;
 
@@ -48,6 +50,7 @@ macro_rules! for_each_broker_behaviour {
                 nothing_comes_after_the_end
                 pages_and_tail_agree
                 pages_have_no_hole_while_retention_works
+                selected_reads_bring_all_that_matches
             }
             retention {
                 by_count_is_exact
@@ -98,6 +101,24 @@ macro_rules! for_each_broker_behaviour {
     };
 }
 
+/// Hands the behaviours of brokers that keep what they acknowledge to a macro, in the same way.
+#[macro_export]
+macro_rules! for_each_restart_behaviour {
+    ($callback:ident) => {
+        $callback! {
+            restarts {
+                everything_is_there_again
+                ids_are_remembered
+                ids_outlive_their_events
+                ages_count_on
+                time_goes_on
+                rare_topics_are_found
+                histories_go_on
+            }
+        }
+    };
+}
+
 macro_rules! list {
     ($($module:ident { $($name:ident)* })*) => {
         /// Every behaviour by name.
@@ -107,3 +128,13 @@ macro_rules! list {
     };
 }
 for_each_broker_behaviour!(list);
+
+macro_rules! restart_list {
+    ($($module:ident { $($name:ident)* })*) => {
+        /// Every behaviour over restarts by name.
+        pub const RESTART_BEHAVIOURS: &[(&str, Behaviour)] = &[$($(
+            (concat!(stringify!($module), "::", stringify!($name)), $module::$name),
+        )*)*];
+    };
+}
+for_each_restart_behaviour!(restart_list);

@@ -35,6 +35,8 @@ pub struct Setup {
     pub id_window_count: usize,
     /// Most events that a search looks at.
     pub locate_scan_max: usize,
+    /// What acknowledgements of both streams are to claim.
+    pub durability: Durability,
 }
 
 impl Setup {
@@ -44,7 +46,7 @@ impl Setup {
             name: StreamName::parse(name).unwrap(),
             topics: vec![Pattern::parse(pattern).unwrap()],
             retention: self.retention,
-            durability: Durability::Memory,
+            durability: self.durability,
             priority: 0,
             mode: Mode::EVERY,
         };
@@ -60,6 +62,7 @@ pub struct Harness {
     broker: Option<Arc<dyn Broker>>,
     start: Box<dyn Fn() -> Arc<dyn Broker> + Send + Sync>,
     durability: Durability,
+    skips: bool,
 }
 
 impl Harness {
@@ -69,7 +72,15 @@ impl Harness {
         durability: Durability,
         start: impl Fn() -> Arc<dyn Broker> + Send + Sync + 'static,
     ) -> Self {
-        Self { broker: Some(start()), start: Box::new(start), durability }
+        Self { broker: Some(start()), start: Box::new(start), durability, skips: false }
+    }
+
+    /// Searches pass over what they know to hold nothing: they may find more than their bound
+    /// lets them look at.
+    #[must_use]
+    pub fn that_skips(mut self) -> Self {
+        self.skips = true;
+        self
     }
 
     /// What acknowledgements must claim.
@@ -101,6 +112,7 @@ impl World {
             id_window_ms: 600_000,
             id_window_count: 1000,
             locate_scan_max: 10_000,
+            durability: Durability::Memory,
         };
         change(&mut setup);
         Self { harness: make(setup), clock }
@@ -120,6 +132,19 @@ impl World {
     /// What acknowledgements must claim.
     pub fn durability(&self) -> Durability {
         self.harness.durability
+    }
+
+    /// Whether searches may find more than their bound lets them look at.
+    pub fn skips(&self) -> bool {
+        self.harness.skips
+    }
+
+    /// Lets retention by age take hold, and waits for it.
+    pub fn maintain(&self) {
+        self.broker().maintain();
+        for stream in [MAIN, OTHER] {
+            self.append(stream, Vec::new());
+        }
     }
 
     /// Appends to a stream and waits for the answer.

@@ -61,7 +61,15 @@ impl TestServer {
     /// Starts the real program with more environment variables.
     pub async fn spawn_with_environment(rest: &str, variables: &[(&str, &str)]) -> Self {
         let addresses = [free_address(), free_address()];
-        let mut server = Self::begin(rest, None, addresses, variables);
+        let mut server = Self::begin(rest, None, addresses, variables, &[]);
+        server.wait_until_ready().await;
+        server
+    }
+
+    /// Starts the real program by another one, such as a tracer: `wrapper` is its command line.
+    pub async fn spawn_under(wrapper: &[&str], rest: &str) -> Self {
+        let addresses = [free_address(), free_address()];
+        let mut server = Self::begin(rest, None, addresses, &[], wrapper);
         server.wait_until_ready().await;
         server
     }
@@ -73,7 +81,7 @@ impl TestServer {
         descriptors: Option<u32>,
         addresses: [SocketAddr; 2],
     ) -> Self {
-        let mut server = Self::begin(rest, descriptors, addresses, &[]);
+        let mut server = Self::begin(rest, descriptors, addresses, &[], &[]);
         server.wait_until_ready().await;
         server
     }
@@ -83,6 +91,7 @@ impl TestServer {
         descriptors: Option<u32>,
         [public, admin]: [SocketAddr; 2],
         variables: &[(&str, &str)],
+        wrapper: &[&str],
     ) -> Self {
         let directory = temporary_directory();
         let file = directory.path().join("tidings.toml");
@@ -92,6 +101,7 @@ impl TestServer {
         let child = Command::new("sh")
             .arg("-c")
             .arg(format!("ulimit -n {limit}; exec \"$0\" \"$@\""))
+            .args(wrapper)
             .arg(program())
             .args(["serve", "--config"])
             .arg(&file)

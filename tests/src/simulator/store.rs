@@ -195,7 +195,7 @@ impl Store {
             is_within
         };
         let segments = behind.take_while(fits).cloned().collect();
-        Page { epoch: kept.epoch.clone(), first: kept.first, segments }
+        Page::new(kept.epoch.clone(), kept.first, segments)
     }
 
     fn find(&self, at: StreamIndex, selector: &Selector, what: Locate) -> Located {

@@ -31,7 +31,7 @@ impl Broker for OneByOne {
         self.pages.fetch_add(1, Ordering::Relaxed);
         let segments =
             if after < self.last { vec![segment(after + 1..=after + 1)] } else { Vec::new() };
-        answer(Ok(Page { epoch: epoch(), first: 1, segments }));
+        answer(Ok(Page::new(epoch(), 1, segments)));
         self.depth.fetch_sub(1, Ordering::Relaxed);
     }
     fn locate(&self, _: StreamIndex, _: Selector, _: Locate, _: Answer<Result<Located, Error>>) {}

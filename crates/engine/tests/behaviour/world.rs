@@ -244,7 +244,7 @@ impl World {
             let from = first.max(after + 1);
             let segments =
                 if from > self.seq { Vec::new() } else { vec![segment(from..=self.seq)] };
-            let page = Page { epoch: epoch(), first, segments };
+            let page = Page::new(epoch(), first, segments);
             self.worker.handle_page(self.now, stream, after, Ok(page));
             self.write_all();
         }

@@ -15,7 +15,8 @@ settings! {
         /// How much is kept: the oldest events go when any bound is passed.
         retain: Retain = Retain::of_default() => Restart;
         /// What an acknowledged event has survived.
-        durability: Durability = Durability::Memory => Restart;
+        durability: Option<Durability>,
+            unset "`buffered` where `broker.dir` is set, else `memory`; `memory` in the stream `default`" => Restart;
         /// Streams of a higher priority are served first.
         priority: i32 = 0, within -100..=100 => Restart;
         /// Whether clients get every event, or only the newest of each topic.
@@ -120,9 +121,9 @@ impl From<&Stream> for StreamSpec {
                 bytes: bytes.as_bytes(),
             },
             durability: match stream.durability {
-                Durability::Memory => protocol::Durability::Memory,
-                Durability::Buffered => protocol::Durability::Buffered,
-                Durability::Fsync => protocol::Durability::Fsync,
+                None | Some(Durability::Memory) => protocol::Durability::Memory,
+                Some(Durability::Buffered) => protocol::Durability::Buffered,
+                Some(Durability::Fsync) => protocol::Durability::Fsync,
             },
             priority: stream.priority,
             mode: stream.mode(),
