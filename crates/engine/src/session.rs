@@ -255,6 +255,16 @@ impl Session {
             .is_none_or(|beginning| seq > beginning.after)
     }
 
+    /// Forgets which gaps of a stream were told, where nobody reads it any more: who subscribes to
+    /// it anew is told of them again.
+    pub(crate) fn forget_gaps(&mut self, stream: StreamIndex) {
+        if let Some(rare) = &mut self.rare
+            && !self.readers.iter().any(|reader| reader.stream == stream)
+        {
+            rare.gaps.retain(|gap| gap.stream != stream);
+        }
+    }
+
     /// Stops live readers of a stream at `read`: they go on when its replays are done.
     pub(crate) fn pause(&mut self, stream: StreamIndex, read: Seq) {
         let readers = self.readers.iter_mut().filter(|reader| reader.stream == stream);

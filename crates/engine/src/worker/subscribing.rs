@@ -400,6 +400,7 @@ impl Worker {
             if let Some(stream) = self.streams.get_mut(gone.stream.get()) {
                 stream.readers -= 1;
             }
+            session.forget_gaps(gone.stream);
         }
     }
 
