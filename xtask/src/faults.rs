@@ -6,6 +6,7 @@ pub(crate) const HELP: &str =
     "[ROUNDS]   tries every fault of the disk, those that strike at random so often (100)";
 
 /// Runs the tests of faults at length and prints what came of each.
+#[expect(clippy::print_stdout, reason = "a report")]
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let rounds: u32 = match arguments {
         [] => 100,

@@ -32,6 +32,9 @@ impl Server {
     /// Starts a server with a configuration as in `tidings.toml`; an empty one has a memory
     /// broker and listens on loopback.
     ///
+    /// A stream in a directory that cannot be written any more ends the process: what is on the
+    /// disk is only known for certain after a new start.
+    ///
     /// # Errors
     /// [`StartError`]; then nothing is left running.
     pub fn start(config: &str) -> Result<Self, StartError> {

@@ -80,7 +80,7 @@ impl Home {
     ) -> Result<Arc<Self>, OpenError> {
         let store = Store::open(&*disk)?;
         let key = store.key(&*options.random)?;
-        let readers = Readers::start().map_err(|error| redb::Error::Io(error))?;
+        let readers = Readers::start().map_err(redb::Error::Io)?;
         let boot = (options.boot)();
         Ok(Arc::new(Self { disk, store: Arc::new(store), readers, key, boot, _lock: lock }))
     }
