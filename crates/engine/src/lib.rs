@@ -22,6 +22,8 @@ mod session;
 mod view;
 /// The interface to what makes bytes of events.
 pub mod render;
+/// What a mistake of a dialect can reach.
+mod isolated;
 /// Rendered events, shared by the clients of a worker.
 mod run;
 /// A client's write in flight.
@@ -35,6 +37,7 @@ pub mod history;
 
 pub use broker::{Answer, Batch, Broker, Hole, Locate, Located, Page, Segment, StreamState};
 pub use grants::{Action, Grants};
+pub use isolated::{Panicked, isolated};
 pub use render::{Renderer, Rendering, Stream};
 pub use selector::{Selector, Viewer};
 pub use session::SessionCounts;

@@ -15,8 +15,8 @@ use engine::{
 use protocol::filter::{Comparison, Condition, Number, Pointer, Scalar, Test};
 use protocol::{
     Appended, ClientId, Command, Conversation, Draft, Durability, Epoch, Error, Event, Filter,
-    Frame, FrameKind, Message, Misspelled, Mode, Pattern, Payload, Position, Request, Seq, Start,
-    StreamName, Subscribe, Topic,
+    Frame, FrameKind, Gap, Message, Misspelled, Mode, Pattern, Payload, Position, Request, Seq,
+    Start, StreamName, Subscribe, Topic,
 };
 
 const STREAM: StreamIndex = StreamIndex(0);
@@ -52,6 +52,7 @@ impl Renderer for Bare {
             out.extend_from_slice(data);
         }
     }
+    fn gap(&mut self, _: Rendering, _: &Gap, _: &mut Vec<u8>) {}
     fn batch_item(&mut self, _: Rendering, _: &Stream<'_>, _: &Event, _: &mut Vec<u8>) -> bool {
         true
     }

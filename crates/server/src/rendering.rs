@@ -3,7 +3,9 @@ use std::sync::Arc;
 
 use engine::{Renderer, Rendering, Stream};
 use protocol::dialects::native;
-use protocol::{Answer, Conversation, Dialect, Event, FrameKind, Message, Position, StreamName};
+use protocol::{
+    Answer, Conversation, Dialect, Event, FrameKind, Gap, Message, Position, StreamName,
+};
 use websocket::{Deflater, Encoder, Frame, Opcode};
 
 use crate::transports::mjpeg;
@@ -117,6 +119,12 @@ impl Renderer for Looks {
             }
             Framing::Mjpeg => mjpeg::push_image(event, out),
         }
+    }
+
+    fn gap(&mut self, rendering: Rendering, gap: &Gap, out: &mut Vec<u8>) {
+        let Some(look) = self.look(rendering) else { return };
+        let mut conversation = look.dialect.open();
+        self.message(rendering, conversation.as_mut(), &Message::Gap(gap.clone()), out);
     }
 
     fn batch_item(

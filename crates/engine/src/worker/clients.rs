@@ -4,6 +4,8 @@ use std::sync::Arc;
 use protocol::{CloseReason, Message};
 
 use super::{ClientKey, Connect, Now, OUTBOX_POOL_MAX, Request, SessionView, Worker};
+use crate::isolated::isolated;
+use crate::render::Renderer as _;
 use crate::session::{Rare, Session, SessionCounts};
 
 impl Worker {
@@ -131,10 +133,29 @@ impl Worker {
         }
         let outbox = session.outbox.get_or_insert_with(|| self.outboxes.pop().unwrap_or_default());
         let (renderer, conversation) = (&mut self.renderer, &mut session.conversation);
+        let mut spelled = Ok(());
         outbox.push_own(|out| {
-            renderer.message(session.rendering, conversation.as_mut(), message, out);
+            let start = out.len();
+            let conversation = conversation.as_mut();
+            spelled = isolated(|| renderer.message(session.rendering, conversation, message, out));
+            if spelled.is_err() {
+                out.truncate(start);
+            }
         });
+        if spelled.is_err() {
+            self.fail(place);
+        }
         self.queue(place);
+    }
+
+    /// A client's conversation broke: nothing more can be said to it.
+    pub(super) fn fail(&mut self, place: u32) {
+        let Some(session) = self.sessions.get_mut(place as usize) else { return };
+        if !std::mem::replace(&mut session.is_closing, true) {
+            session.is_behind = false;
+            let client = ClientKey { place, generation: session.generation };
+            self.requests.push_back(Request::Close { client, reason: CloseReason::Internal });
+        }
     }
 
     /// Appends bytes of the transport's own, such as a ping, behind all that waits to be written.

@@ -5,6 +5,7 @@ use protocol::{
 
 use super::{ClientKey, Now, Request, Ticket, Worker};
 use crate::grants::Action;
+use crate::isolated::isolated;
 use crate::selector::Viewer;
 use crate::session::Session;
 
@@ -36,7 +37,9 @@ impl Worker {
         let Some(session) = self.session_mut(key).filter(|session| !session.is_closing) else {
             return;
         };
-        let decoded = session.conversation.decode(frame);
+        let Ok(decoded) = isolated(|| session.conversation.decode(frame)) else {
+            return self.fail(key.place);
+        };
         match (decoded, refusal) {
             (Ok(request), None) => self.handle_command(now, key, request),
             (Ok(request), Some(error)) => self.reply(key, request.id, Err(error)),

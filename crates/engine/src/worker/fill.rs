@@ -4,7 +4,7 @@ use super::ahead::{Ahead, Memory, choose, look_ahead};
 use super::deliver::{Before, Courier};
 use super::{StreamState, Worker};
 use crate::broker::{Hole, Page};
-use crate::render::Stream;
+use crate::render::{Renderer as _, Stream};
 use crate::session::Reader;
 use crate::streams::StreamIndex;
 
@@ -218,7 +218,7 @@ impl Worker {
         let mut courier = Courier {
             session,
             runs,
-            renderer: self.renderer.as_mut(),
+            renderer: &mut self.renderer,
             stream: Stream { name: &spec.name, epoch },
             outboxes: &mut self.outboxes,
             counters: &mut self.counters,

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::Worker;
 use crate::filters::FilterKey;
 use crate::index::SubscriptionKey;
-use crate::render::Rendering;
+use crate::render::{Renderer as _, Rendering};
 use crate::streams::StreamIndex;
 
 /// Most targets that the match cache of a stream holds.

@@ -48,6 +48,7 @@ pub use snapshot::Snapshot;
 
 use crate::broker::{Broker, Segment};
 use crate::index::Index;
+use crate::isolated::Isolated;
 use crate::outbox::Outbox;
 use crate::render::{Renderer, Rendering, Stream};
 use crate::run::RunLog;
@@ -76,7 +77,7 @@ pub struct Worker {
     by_client: HashMap<ClientId, u32>,
     by_user: HashMap<Arc<str>, Vec<u32>>,
     by_group: HashMap<Arc<str>, Vec<u32>>,
-    renderer: Box<dyn Renderer>,
+    renderer: Isolated,
     tokens: Box<dyn SessionTokens>,
     pages: Pages,
     /// Clients that have something to send, or may have.
@@ -148,7 +149,7 @@ impl Worker {
             by_client: HashMap::new(),
             by_user: HashMap::new(),
             by_group: HashMap::new(),
-            renderer,
+            renderer: Isolated(renderer),
             tokens,
             pages: Pages::default(),
             ready: VecDeque::new(),

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use super::matching::{self, MatchSet, Target};
 use super::{ClientKey, Now, StreamState, Worker};
 use crate::broker::Segment;
-use crate::render::Rendering;
+use crate::render::{Renderer as _, Rendering};
 use crate::run::Run;
 use crate::streams::StreamIndex;
 use crate::tail::Pull;

@@ -3,6 +3,7 @@ use std::cmp::Reverse;
 use protocol::{Message, Position};
 
 use super::{ClientKey, Now, Request, StreamState, Worker};
+use crate::render::Renderer as _;
 use crate::session::Session;
 use crate::streams::StreamIndex;
 

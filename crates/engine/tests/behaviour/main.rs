@@ -14,5 +14,7 @@ mod readers;
 mod retention;
 /// Conditions on data.
 mod filters;
+/// A mistake of a dialect reaches one client, or one event.
+mod isolation;
 /// Histories, and commands that wait.
 mod histories;

@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::IoSlice;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -49,18 +49,27 @@ pub(crate) enum Said {
 type Log = Rc<RefCell<Vec<(Rendering, Said)>>>;
 
 /// Notes what is said; every client has a rendering of its own.
-struct Recorder(Log);
+struct Recorder {
+    log: Log,
+    /// The event that it cannot spell.
+    broken: Rc<Cell<Seq>>,
+}
 
 impl Recorder {
     fn note(&mut self, rendering: Rendering, said: Said) {
-        self.0.borrow_mut().push((rendering, said));
+        self.log.borrow_mut().push((rendering, said));
     }
 }
 
 impl Renderer for Recorder {
     fn event(&mut self, rendering: Rendering, _: &Stream<'_>, event: &Event, out: &mut Vec<u8>) {
-        self.note(rendering, Said::Event(event.seq));
         out.push(b'e');
+        assert_ne!(event.seq, self.broken.get(), "planted");
+        self.note(rendering, Said::Event(event.seq));
+    }
+    fn gap(&mut self, rendering: Rendering, gap: &Gap, out: &mut Vec<u8>) {
+        out.push(b'g');
+        self.note(rendering, Said::Message(Message::Gap(gap.clone())));
     }
     fn batch_item(
         &mut self,
@@ -89,6 +98,8 @@ impl Renderer for Recorder {
             _ => 1,
         };
         out.resize(out.len() + bytes, b'm');
+        let is_broken = matches!(message, Message::Reply { id: Some(UNSPEAKABLE), .. });
+        assert!(!is_broken, "planted");
         self.note(rendering, Said::Message(message.clone()));
     }
     fn names_positions(&self, _: Rendering) -> bool {
@@ -97,10 +108,16 @@ impl Renderer for Recorder {
     fn positions(&mut self, _: Rendering, _: &[Position], _: &mut Vec<u8>) {}
 }
 
+/// The id of a request whose answer cannot be spelled.
+pub(crate) const UNSPEAKABLE: i64 = 666;
+/// What cannot be read.
+pub(crate) const UNREADABLE: Frame<'_> = Frame::Text("unreadable");
+
 struct Silent;
 
 impl Conversation for Silent {
-    fn decode(&mut self, _: Frame<'_>) -> Result<Asked, Misspelled> {
+    fn decode(&mut self, frame: Frame<'_>) -> Result<Asked, Misspelled> {
+        assert_ne!(frame, UNREADABLE, "planted");
         Ok(Asked { id: None, command: Command::Ping })
     }
     fn encode(&mut self, _: &Message, _: &mut Vec<u8>) -> Option<FrameKind> {
@@ -124,6 +141,8 @@ pub(crate) struct World {
     pub(crate) worker: Worker,
     pub(crate) tail: Arc<Tail>,
     pub(crate) now: Now,
+    /// The event that cannot be spelled.
+    pub(crate) broken: Rc<Cell<Seq>>,
     log: Log,
     clients: u16,
     seq: Seq,
@@ -140,17 +159,17 @@ impl World {
             priority: 0,
             mode: Mode::EVERY,
         };
-        let log = Log::default();
+        let (log, broken) = (Log::default(), Rc::new(Cell::new(Seq::MAX)));
         let worker = Worker::new(
             1,
             Arc::new(StreamTable::new(vec![spec])),
             &OnlyTail(tail.clone()),
             Arc::new(Asleep),
-            Box::new(Recorder(log.clone())),
+            Box::new(Recorder { log: log.clone(), broken: broken.clone() }),
             Box::new(NoTokens),
             Limits { recent_bytes_max: 64 << 10, ..Limits::default() },
         );
-        Self { worker, tail, now: Now::default(), log, clients: 0, seq: 0 }
+        Self { worker, tail, now: Now::default(), broken, log, clients: 0, seq: 0 }
     }
 
     /// A client that may hold so many patterns.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use engine::ClientKey;
 use protocol::{CloseReason, Error, ErrorCode, Frame};
 use tokio::io::DuplexStream;
-use websocket::{CloseCode, DecodeError, Decoder, Encoder, Limits, Message, Role};
+use websocket::{CloseCode, DecodeError, Decoder, Encoder, Inflater, Limits, Message, Role};
 
 use super::stream::Stream;
 use crate::endpoint::{Arrival, Endpoint};
@@ -402,7 +402,15 @@ impl Connection {
         let mut inflater = std::mem::take(&mut shell.inflater);
         let mut input = bytes;
         loop {
-            match self.decoder.decode(&mut input, &mut inflater) {
+            // A mistake in the decoder costs this client, and neither the worker nor other clients.
+            let (decoder, rest, inflating) = (&mut self.decoder, &mut input, &mut inflater);
+            let Ok(decoded) = engine::isolated(move || decoder.decode(rest, inflating)) else {
+                inflater = Inflater::new();
+                shell.engine.append_last(self.key, |out| push_close(CloseReason::Internal, out));
+                self.peer.close();
+                break;
+            };
+            match decoded {
                 Ok(Some(message)) => {
                     // A ping between its fragments leaves a message unfinished.
                     self.peer.note_unfinished(self.decoder.is_unfinished());

@@ -106,7 +106,7 @@ mod tests {
         }
         let of = |n: usize| {
             let topics = vec![Pattern::from(&topic(n))];
-            Selector { topics, except: Vec::new(), viewer: None }
+            Selector { topics, except: Vec::new(), filter: None, viewer: None }
         };
         for wanted in [3, 77, 255, 256, 299] {
             let wanted_set = topics.wanted(&of(wanted));
