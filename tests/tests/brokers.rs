@@ -15,6 +15,8 @@ fn memory(setup: Setup) -> Harness {
         id_window_ms: setup.id_window_ms,
         id_window_count: setup.id_window_count,
         locate_scan_max: setup.locate_scan_max,
+        cursor_age_ms: setup.cursor_age_ms,
+        cursor_count: setup.cursor_count,
         ..Options::default()
     };
     Harness::new(Durability::Memory, move || Arc::new(Embedded::new(&table, &options)))

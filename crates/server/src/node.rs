@@ -9,6 +9,7 @@ use protocol::dialects::native::Native;
 use protocol::{ClientId, CloseReason, Dialect, Draft, Error, ErrorCode, Pattern};
 use tokio::sync::{Notify, oneshot};
 
+use crate::absent::{Absent, Bounds, Continuity};
 use crate::addresses::Addresses;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -36,6 +37,8 @@ pub struct Node {
     pub registry: Registry,
     /// Which groups they are in.
     pub(crate) memberships: Memberships,
+    /// What clients had that dropped.
+    pub(crate) absent: Absent,
     /// What it counts beside the workers.
     pub metrics: Metrics,
     /// When it started, in ms since 1970.
@@ -94,6 +97,7 @@ impl Node {
             broker: parts.broker,
             registry: Registry::default(),
             memberships: Memberships::default(),
+            absent: Absent::default(),
             metrics: Metrics::default(),
             started_at_ms: crate::clock::wall_ms(),
             reread: parts.reread,
@@ -210,6 +214,16 @@ impl Node {
         }
     }
 
+    /// Keeps what a client had that dropped.
+    pub(crate) fn remember(&self, continuity: &Continuity, remembered: engine::Remembered) {
+        let config = self.config();
+        let bounds = Bounds {
+            count_max: config.limits.remembered as usize,
+            bytes_max: config.limits.remembered_bytes.as_len(),
+        };
+        self.absent.keep(self.clock.now().ms, continuity, remembered, bounds);
+    }
+
     /// Refuses what no stream should take.
     ///
     /// # Errors
@@ -268,6 +282,7 @@ impl Node {
             grants: self.anonymous(),
             origins: Vec::new(),
             heartbeat_ms: 30_000,
+            remember_ms: None,
             message_bytes_max: config.limits.message_bytes.as_len(),
             subscriptions_max: config.limits.subscriptions,
             messages: None,

@@ -18,8 +18,12 @@ pub fn assemble(
     extra: Option<axum::Router>,
 ) -> Result<Parts, protocol::Error> {
     let table: Arc<StreamTable> = Arc::new(server::stream_table(&config)?);
-    let options =
-        Options { tail_bytes_max: config.limits.tail_bytes.as_len(), ..Options::default() };
+    let options = Options {
+        tail_bytes_max: config.limits.tail_bytes.as_len(),
+        cursor_age_ms: config.limits.cursor_age.as_ms(),
+        cursor_count: config.limits.cursors as usize,
+        ..Options::default()
+    };
     let broker = Arc::new(Embedded::new(&table, &options));
     Ok(Parts { config, table, broker, reread, extra })
 }

@@ -33,13 +33,15 @@ pub enum Plant {
     RepeatAtSwitch,
     /// The newest event of a stream that delivers the latest does not come.
     LatestMissesLast,
+    /// An older acknowledgement replaces a newer one.
+    CursorGoesBack,
     /// A mark names more than was delivered.
     MarkAhead,
 }
 
 impl Plant {
     /// Every bug.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AcknowledgeEarly,
         Self::ReuseEpoch,
         Self::DropOne,
@@ -51,6 +53,7 @@ impl Plant {
         Self::RepeatAtSwitch,
         Self::LatestMissesLast,
         Self::MarkAhead,
+        Self::CursorGoesBack,
     ];
 }
 
@@ -79,7 +82,14 @@ impl Planted {
     /// How an ask goes.
     pub(super) fn luck(&mut self, ask: &Ask, luck: Luck) -> Luck {
         let is_append = matches!(ask, Ask::Append(..));
-        if is_append && self.is(Plant::AcknowledgeEarly, 20) { Luck::Forgotten } else { luck }
+        let is_acknowledgement = matches!(ask, Ask::Acknowledge(..));
+        if is_append && self.is(Plant::AcknowledgeEarly, 20) {
+            Luck::Forgotten
+        } else if is_acknowledgement && self.is(Plant::CursorGoesBack, 1) {
+            Luck::Backwards
+        } else {
+            luck
+        }
     }
 
     /// Of what an epoch's name is made.

@@ -19,11 +19,15 @@ pub struct Options {
     pub id_window_count: usize,
     /// Most events that a search for the last matching ones looks at.
     pub locate_scan_max: usize,
+    /// How long the cursor of a device is kept that nobody uses, in ms.
+    pub cursor_age_ms: u64,
+    /// Most devices of which a stream keeps the cursor.
+    pub cursor_count: usize,
 }
 
 impl Default for Options {
     /// The machine's clock and randomness, 4 MiB of tail, ids for 10 minutes or 1,000,000 ids,
-    /// searches of 100,000 events.
+    /// searches of 100,000 events, cursors of 100,000 devices for 30 days.
     fn default() -> Self {
         Self {
             clock: Arc::new(SystemClock::default()),
@@ -32,6 +36,8 @@ impl Default for Options {
             id_window_ms: 600_000,
             id_window_count: 1_000_000,
             locate_scan_max: 100_000,
+            cursor_age_ms: 30 * 24 * 3_600_000,
+            cursor_count: 100_000,
         }
     }
 }

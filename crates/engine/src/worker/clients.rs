@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use protocol::{CloseReason, Message};
 
-use super::{ClientKey, Connect, Now, OUTBOX_POOL_MAX, Request, SessionView, Worker};
+use super::{ClientKey, Connect, Now, OUTBOX_POOL_MAX, Remembering, Request, SessionView, Worker};
 use crate::session::{Rare, Session, SessionCounts};
 
 impl Worker {
@@ -11,7 +11,11 @@ impl Worker {
     pub fn connect(&mut self, now: Now, connect: Connect) -> ClientKey {
         self.now = now;
         self.generation_last = self.generation_last.wrapping_add(1);
-        let rare = Rare { groups: connect.groups, ..Rare::default() };
+        let Connect { groups, device, remember, .. } = connect;
+        let has_rare = !groups.is_empty() || device.is_some() || remember.is_some();
+        let restores = remember.as_ref().is_some_and(|remember| !remember.can_resume);
+        let remembering = remember.map(|remember| Box::new(Remembering::new(remember.left)));
+        let rare = Rare { groups, device, remembering, ..Rare::default() };
         let session = Session {
             generation: self.generation_last,
             rendering: connect.rendering,
@@ -25,18 +29,21 @@ impl Worker {
             subscription_last: 0,
             heartbeat_ms: connect.heartbeat_ms,
             subscriptions_max: connect.subscriptions_max,
-            appends: 0,
+            unanswered: 0,
             client: connect.client,
             user: connect.user,
             grants: connect.grants,
             conversation: connect.conversation,
             counts: SessionCounts::default(),
-            rare: (!rare.groups.is_empty()).then(|| Box::new(rare)),
+            rare: has_rare.then(|| Box::new(rare)),
         };
         let key = self.insert_session(session);
         if let Some(mut welcome) = connect.welcome {
             welcome.session = self.tokens.seal(connect.client);
             self.tell(key.place, &Message::Welcome(welcome));
+        }
+        if restores {
+            self.restore_left(key);
         }
         key
     }
@@ -239,7 +246,7 @@ impl Worker {
     pub fn is_accepting(&self, key: ClientKey) -> bool {
         self.session(key).is_some_and(|session| {
             let answers = session.outbox.as_ref().is_some_and(|outbox| outbox.is_full());
-            let waits = session.must_wait() || session.appends >= self.limits.appends_max;
+            let waits = session.must_wait() || session.unanswered >= self.limits.unanswered_max;
             !waits && !answers && !session.is_closing
         })
     }

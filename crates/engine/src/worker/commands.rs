@@ -55,12 +55,16 @@ impl Worker {
     pub(super) fn carry_out(&mut self, key: ClientKey, request: ClientRequest) {
         let ClientRequest { id, command } = request;
         let ticket = Ticket { client: key, id };
+        if !matches!(command, Command::Hello(_)) {
+            self.restore_left(key);
+        }
         let refused = match command {
             Command::Hello(hello) => self.hello(ticket, *hello),
             Command::Subscribe(subscribe) => self.subscribe(ticket, *subscribe),
             Command::Unsubscribe(unsubscribe) => self.unsubscribe(ticket, unsubscribe),
             Command::Publish(draft) => self.publish(ticket, *draft),
             Command::History(history) => self.history(ticket, *history),
+            Command::Acknowledge(positions) => self.acknowledge(ticket, positions),
             Command::Ping => {
                 let time_ms = self.now.wall_ms;
                 self.reply(key, id, Ok(Answer::Pong { time_ms }));
@@ -90,7 +94,7 @@ impl Worker {
             Some(user) => Publisher::User(user.clone()),
             None => Publisher::Client(session.client),
         };
-        session.appends += 1;
+        session.unanswered += 1;
         self.requests.push_back(Request::Append { ticket, stream, draft: Box::new(draft) });
         Ok(())
     }
@@ -99,7 +103,7 @@ impl Worker {
     pub fn handle_appended(&mut self, now: Now, ticket: Ticket, result: Result<Appended, Error>) {
         self.now = now;
         if let Some(session) = self.session_mut(ticket.client) {
-            session.appends = session.appends.saturating_sub(1);
+            session.unanswered = session.unanswered.saturating_sub(1);
         }
         self.reply(ticket.client, ticket.id, result.map(Answer::Published));
     }

@@ -11,6 +11,8 @@ mod commands;
 mod subscribing;
 /// What a subscription with history waits for.
 mod locating;
+/// Acknowledgements.
+mod cursors;
 /// New events go to live readers.
 mod pump;
 /// Readers that are behind catch up.
@@ -27,6 +29,8 @@ mod deliver;
 mod backfill;
 /// Pages of the broker are asked for, shared and dropped.
 mod pages;
+/// What clients get back that cannot say where they were.
+mod remembering;
 /// What is due at a time.
 mod timers;
 /// Sessions are taken out and put back.
@@ -43,6 +47,8 @@ pub use interface::{
     ClientKey, Connect, Counters, Limits, LocateTicket, Now, Request, SessionTokens, SessionView,
     Ticket,
 };
+pub(crate) use remembering::Remembering;
+pub use remembering::{Remember, Remembered};
 pub use snapshot::Snapshot;
 
 use crate::broker::{Broker, Segment};

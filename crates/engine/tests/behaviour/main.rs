@@ -12,5 +12,7 @@ mod subscriptions;
 mod readers;
 /// What is not kept any more.
 mod retention;
+/// Clients that drop and come back.
+mod remembering;
 /// Histories, and commands that wait.
 mod histories;

@@ -29,12 +29,15 @@ pub(super) fn answer<B>(
     let asked = query::subscription(request.uri().query(), last_id).and_then(|asked| {
         asked.ok_or_else(|| Error::bad_request("topics must name at least one pattern"))
     });
-    let asked = match asked.and_then(|asked| authorize(endpoint, asked)) {
+    let device = query::device(request.uri().query());
+    let asked = asked.and_then(|asked| authorize(endpoint, asked));
+    let (device, asked) = match device.and_then(|device| Ok((device, asked?))) {
         Ok(asked) => asked,
         Err(error) => return whole(response(&error, None)),
     };
     let (address, requests) = (Some(peer.address), vec![asked]);
-    let arrival = Arrival { address, requests, deflates: false, reservation };
+    let (cookie, deflates) = (None, false);
+    let arrival = Arrival { address, device, cookie, requests, deflates, reservation };
     line.is_stream();
     let events = sse::start(shared, endpoint, arrival, line.end.clone());
     let mut answer = Response::new(Either::Right(events));

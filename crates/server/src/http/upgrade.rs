@@ -10,7 +10,7 @@ use protocol::{Error, ErrorCode};
 use super::Peer;
 use super::error::response;
 use super::guard::is_same_host;
-use super::socket::Socket;
+use super::{continuity, socket::Socket};
 use crate::endpoint::{Arrival, Endpoint};
 use crate::node::Node;
 use crate::registry::{Full, Reservation};
@@ -45,8 +45,10 @@ pub(super) fn answer(
         Ok(reservation) => Some(reservation),
         Err(refused) => return refused,
     };
-    let requests = match super::query::subscription(request.uri().query(), None) {
-        Ok(subscription) => subscription.into_iter().collect(),
+    let (query, device) = (request.uri().query(), super::query::device(request.uri().query()));
+    let subscription = super::query::subscription(query, None);
+    let (device, requests) = match device.and_then(|device| Ok((device, subscription?))) {
+        Ok((device, subscription)) => (device, subscription.into_iter().collect()),
         Err(error) => return response(&error, None),
     };
     let offers_others = !upgrade.protocols().is_empty();
@@ -65,8 +67,12 @@ pub(super) fn answer(
             answer.headers_mut().insert(HeaderName::from_static(name), value);
         }
     }
+    let cookie = endpoint.remember_ms.and_then(|_| continuity::cookie(request.headers()));
+    if let Some(cookie) = &cookie {
+        answer.headers_mut().append(header::SET_COOKIE, continuity::set(cookie, endpoint));
+    }
     let (address, deflates) = (Some(peer.address), accepted.deflate().is_some());
-    let arrival = Arrival { address, requests, deflates, reservation };
+    let arrival = Arrival { address, device, cookie, requests, deflates, reservation };
     let (shared, endpoint) = (shared.clone(), endpoint.clone());
     let upgraded = hyper::upgrade::on(&mut request);
     // Boxed where it is awaited: what only the handshake needs is freed with it.

@@ -51,16 +51,14 @@ impl Peer {
 pub(crate) fn start(
     shared: &Shared,
     endpoint: &Rc<Endpoint>,
-    mut arrival: Arrival,
+    arrival: Arrival,
     end: Arc<Notify>,
 ) -> Events {
     let (weak, waker, is_closing) = (Rc::downgrade(shared), RefCell::default(), Cell::default());
     let peer = Rc::new(Peer { shared: weak, waker, is_closing, end });
     let mut shell = shared.borrow_mut();
-    let reservation = arrival.reservation.take();
-    let (connect, about, requests) = arrival.into_connect(&shell.node, endpoint);
-    let any_peer = AnyPeer::ServerSentEvents(peer.clone());
-    let key = shell.connect(connect, about, reservation, any_peer);
+    let (coming, requests) = arrival.into_connect(&shell.node, endpoint);
+    let key = shell.connect(coming, AnyPeer::ServerSentEvents(peer.clone()));
     let now = shell.now();
     for request in requests {
         shell.engine.handle_command(now, key, request);

@@ -20,6 +20,7 @@ mod tests;
 
 pub use encode::{push_appended, push_error_object};
 pub use event::push_event_object;
+pub use fields::NAME_BYTES_MAX;
 
 use crate::command::Request;
 use crate::dialect::{Conversation, Dialect, Frame, FrameKind, Misspelled};
@@ -53,6 +54,10 @@ impl Dialect for Native {
 
     fn subprotocols(&self) -> &'static [&'static str] {
         &[SUBPROTOCOL_JSON]
+    }
+
+    fn can_resume(&self) -> bool {
+        true
     }
 
     fn open(&self) -> Box<dyn Conversation> {

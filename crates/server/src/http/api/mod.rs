@@ -8,6 +8,7 @@ mod openapi;
 mod elsewhere;
 mod connections;
 mod control;
+mod cursors;
 mod events;
 mod health;
 mod metrics;
