@@ -16,6 +16,8 @@ fn options(setup: &Setup) -> Options {
         id_window_ms: setup.id_window_ms,
         id_window_count: setup.id_window_count,
         locate_scan_max: setup.locate_scan_max,
+        cursor_age_ms: setup.cursor_age_ms,
+        cursor_count: setup.cursor_count,
         ..Options::default()
     }
 }

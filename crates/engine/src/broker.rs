@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use protocol::{Appended, Draft, Durability, Epoch, Error, Event, GapReason, Seq, StreamName};
 
+use crate::cursors::{Cursor, CursorQuery, Device};
 use crate::selector::Selector;
 use crate::streams::StreamIndex;
 use crate::tail::Tail;
@@ -57,15 +58,45 @@ pub trait Broker: Send + Sync {
         answer: Answer<Result<Located, Error>>,
     );
 
+    /// Stores that a device has everything of a stream up to `seq`, and answers once that is as
+    /// durable as the stream, with the device's cursor: within an epoch it only grows.
+    ///
+    /// An error where the stream has another epoch by now, or no such event yet.
+    fn acknowledge(
+        &self,
+        stream: StreamIndex,
+        device: Device,
+        epoch: Epoch,
+        seq: Seq,
+        answer: Answer<Result<Cursor, Error>>,
+    );
+
+    /// The cursor of a device, which may be of an earlier epoch; none where the device never
+    /// acknowledged, or so long ago that it is forgotten. To ask for it counts as using it.
+    fn cursor(
+        &self,
+        stream: StreamIndex,
+        device: Device,
+        answer: Answer<Result<Option<Cursor>, Error>>,
+    );
+
+    /// Cursors of a stream, in the order of their devices.
+    fn cursors(
+        &self,
+        stream: StreamIndex,
+        query: CursorQuery,
+        answer: Answer<Result<Vec<(Device, Cursor)>, Error>>,
+    );
+
     /// The stream's tail, which the broker keeps up to date.
     fn tail(&self, stream: StreamIndex) -> Option<Arc<Tail>>;
 
     /// What the stream holds at this moment.
     fn state(&self, stream: StreamIndex) -> Option<StreamState>;
 
-    /// Lets retention by age take hold, and tells the tails what expired; called about once a
-    /// second. Must not block: it may take hold later, though before what is appended afterwards is
-    /// answered.
+    /// Lets retention by age take hold, tells the tails what expired, and forgets cursors that
+    /// nobody used for long; called about once a second. Must not block: it may take hold later,
+    /// though before what is appended afterwards is answered.
     fn maintain(&self);
 
     /// Makes what was appended as durable as it can be, and takes nothing any more; called once at

@@ -8,6 +8,8 @@
 pub mod streams;
 /// The interface to where events are kept.
 pub mod broker;
+/// How far devices have acknowledged.
+pub mod cursors;
 /// The newest events of a stream, shared by the workers of a node.
 pub mod tail;
 /// A worker: its clients' sessions and how events reach them.
@@ -36,6 +38,7 @@ pub mod grants;
 pub mod history;
 
 pub use broker::{Answer, Batch, Broker, Hole, Locate, Located, Page, Segment, StreamState};
+pub use cursors::{Cursor, CursorQuery, Device};
 pub use grants::{Action, Grants};
 pub use isolated::{Panicked, isolated};
 pub use render::{Renderer, Rendering, Stream};
@@ -44,6 +47,6 @@ pub use session::SessionCounts;
 pub use streams::{Retention, StreamIndex, StreamSpec, StreamTable};
 pub use tail::{Pull, Tail, Wake};
 pub use worker::{
-    ClientKey, Connect, Counters, Limits, LocateTicket, Now, Request, SessionTokens, SessionView,
-    Snapshot, Ticket, Worker,
+    ClientKey, Connect, Counters, Limits, LocateTicket, Now, Remember, Remembered, Request,
+    SessionTokens, SessionView, Snapshot, Ticket, Worker,
 };

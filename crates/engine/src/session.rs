@@ -7,11 +7,13 @@ use protocol::{
 };
 
 use crate::broker::Located;
+use crate::cursors::Cursor;
 use crate::grants::Grants;
 use crate::index::{Index, SubscriptionKey};
 use crate::outbox::Outbox;
 use crate::render::Rendering;
 use crate::streams::StreamIndex;
+use crate::worker::Remembering;
 
 /// Most gaps that are remembered for readers that have not reached them.
 const GAPS_MAX: usize = 64;
@@ -35,9 +37,9 @@ pub(crate) struct Session {
     pub(crate) subscription_last: u32,
     pub(crate) heartbeat_ms: u32,
     pub(crate) subscriptions_max: u32,
-    /// Publishes that are not answered yet.
-    pub(crate) appends: u32,
-    /// Their bytes.
+    /// Publishes and acknowledgements that are not answered yet.
+    pub(crate) unanswered: u32,
+    /// Bytes of those publishes.
     pub(crate) append_bytes: usize,
     pub(crate) client: ClientId,
     pub(crate) user: Option<Arc<str>>,
@@ -85,6 +87,10 @@ pub(crate) struct Reader {
 #[derive(Default)]
 pub(crate) struct Rare {
     pub(crate) groups: Vec<Arc<str>>,
+    /// The device that the client named: its cursors are stored under it.
+    pub(crate) device: Option<Arc<str>>,
+    /// Set where the client is remembered when its connection ends.
+    pub(crate) remembering: Option<Box<Remembering>>,
     /// Subscriptions that began at a position which their reader has not reached yet.
     pub(crate) beginnings: Vec<Beginning>,
     /// Subscriptions that ended at a position which some reader has not reached yet.
@@ -141,6 +147,8 @@ pub(crate) struct Replay {
     pub(crate) is_latest: bool,
     /// It was asked for from an epoch that is over: a gap comes first.
     pub(crate) is_reset: bool,
+    /// It brings what the client's device has not acknowledged: nothing behind it can be before.
+    pub(crate) is_stored: bool,
     pub(crate) cursor: Seq,
     pub(crate) until: Seq,
 }
@@ -158,7 +166,16 @@ pub(crate) struct Subscribing {
     /// Places that are to be looked up, each for one of `bodies`; the next one is the last.
     pub(crate) to_locate: Vec<(usize, StreamIndex)>,
     /// Places that were looked up, sorted.
-    pub(crate) located: Vec<(usize, StreamIndex, Located)>,
+    pub(crate) found: Vec<(usize, StreamIndex, Found)>,
+}
+
+/// A place that was looked up.
+#[derive(Clone, Debug)]
+pub(crate) enum Found {
+    /// Where history begins.
+    Located(Located),
+    /// How far the device has acknowledged, if it has.
+    Stored(Option<Cursor>),
 }
 
 impl Rare {

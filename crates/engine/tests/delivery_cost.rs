@@ -28,6 +28,36 @@ impl Broker for OnlyTail {
     fn append(&self, _: StreamIndex, _: Vec<Draft>, _: Answer<Vec<Result<Appended, Error>>>) {}
     fn read(&self, _: StreamIndex, _: Seq, _: usize, _: Answer<Result<Page, Error>>) {}
     fn locate(&self, _: StreamIndex, _: Selector, _: Locate, _: Answer<Result<Located, Error>>) {}
+
+    fn acknowledge(
+        &self,
+        _: StreamIndex,
+        _: engine::Device,
+        _: protocol::Epoch,
+        _: Seq,
+        _: Answer<Result<engine::Cursor, Error>>,
+    ) {
+        unreachable!("nobody acknowledges here")
+    }
+
+    fn cursor(
+        &self,
+        _: StreamIndex,
+        _: engine::Device,
+        _: Answer<Result<Option<engine::Cursor>, Error>>,
+    ) {
+        unreachable!("nobody asks for cursors here")
+    }
+
+    fn cursors(
+        &self,
+        _: StreamIndex,
+        _: engine::CursorQuery,
+        _: Answer<Result<Vec<(engine::Device, engine::Cursor)>, Error>>,
+    ) {
+        unreachable!("nobody asks for cursors here")
+    }
+
     fn tail(&self, _: StreamIndex) -> Option<Arc<Tail>> {
         Some(self.0.clone())
     }
@@ -133,6 +163,8 @@ impl World {
             client: ClientId(id),
             user: None,
             groups: Vec::new(),
+            device: None,
+            remember: None,
             grants: Arc::new(Grants { subscribe: all, publish: Vec::new() }),
             rendering: Rendering(0),
             conversation: Box::new(Silent),

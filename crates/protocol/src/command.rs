@@ -28,6 +28,8 @@ pub enum Command {
     Publish(Box<Draft>),
     /// Reads kept events.
     History(Box<History>),
+    /// Says that the device has everything up to these positions, one per stream.
+    Acknowledge(Vec<Position>),
     /// Asks whether the server answers.
     Ping,
 }
@@ -72,6 +74,9 @@ pub enum Start {
     Since(u64),
     /// After these positions; a stream that is not named starts at its first kept event.
     Positions(Vec<Position>),
+    /// Behind what the device acknowledged; where it acknowledged nothing, with the first kept
+    /// event.
+    Stored,
 }
 
 /// The longest time between two reads of a reader: a rate below one an hour is one an hour.

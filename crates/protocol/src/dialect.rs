@@ -30,6 +30,12 @@ pub trait Dialect: Send + Sync {
     /// WebSocket subprotocols that select it, the default first; empty where it has none.
     fn subprotocols(&self) -> &'static [&'static str];
 
+    /// Whether its clients can say where they go on. Those of others get back what they had, with
+    /// [`Message::Restored`], where the server remembers it.
+    fn can_resume(&self) -> bool {
+        false
+    }
+
     /// Starts the conversation with one client.
     fn open(&self) -> Box<dyn Conversation>;
 

@@ -10,6 +10,7 @@ use protocol::dialects::native::Native;
 use protocol::{ClientId, CloseReason, Dialect, Draft, Error, ErrorCode, Pattern, StreamName};
 use tokio::sync::{Notify, oneshot};
 
+use crate::absent::{Absent, Bounds, Continuity};
 use crate::addresses::Addresses;
 use crate::clock::Clock;
 use crate::config::{Config, StreamCompression};
@@ -38,6 +39,8 @@ pub struct Node {
     pub registry: Registry,
     /// Which groups they are in.
     pub(crate) memberships: Memberships,
+    /// What clients had that dropped.
+    pub(crate) absent: Absent,
     /// What it counts beside the workers.
     pub metrics: Metrics,
     /// Room for publishes of requests.
@@ -100,6 +103,7 @@ impl Node {
             broker: parts.broker,
             registry: Registry::default(),
             memberships: Memberships::default(),
+            absent: Absent::default(),
             metrics: Metrics::default(),
             admission: Admission::default(),
             started_at_ms: crate::clock::wall_ms(),
@@ -224,6 +228,16 @@ impl Node {
         }
     }
 
+    /// Keeps what a client had that dropped.
+    pub(crate) fn remember(&self, continuity: &Continuity, remembered: engine::Remembered) {
+        let config = self.config();
+        let bounds = Bounds {
+            count_max: config.limits.remembered as usize,
+            bytes_max: config.limits.remembered_bytes.as_len(),
+        };
+        self.absent.keep(self.clock.now().ms, continuity, remembered, bounds);
+    }
+
     /// Refuses what no stream should take.
     ///
     /// # Errors
@@ -283,6 +297,7 @@ impl Node {
             grants: self.anonymous(),
             origins: Vec::new(),
             heartbeat_ms: 30_000,
+            remember_ms: None,
             message_bytes_max: config.limits.message_bytes.as_len(),
             subscriptions_max: config.limits.subscriptions,
             messages: None,

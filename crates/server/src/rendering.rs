@@ -252,7 +252,7 @@ fn push_message(message: &Message, encoded: &[u8], out: &mut Vec<u8>) {
             ("error", Vec::new())
         }
         Message::Reply { result: Ok(answer), .. } => ("ok", crate::transports::sse::told(answer)),
-        Message::Welcome(_) => return,
+        Message::Welcome(_) | Message::Restored(_) => return,
     };
     push_id(&positions, out);
     let prefix = out.len();

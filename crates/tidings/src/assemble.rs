@@ -35,6 +35,8 @@ pub fn assemble(
     let table: Arc<StreamTable> = Arc::new(server::stream_table(&config)?);
     let options = Options {
         tail_bytes_max: config.limits.tail_bytes.as_len(),
+        cursor_age_ms: config.limits.cursor_age.as_ms(),
+        cursor_count: config.limits.cursors as usize,
         tell: Arc::new(tell),
         ..Options::default()
     };

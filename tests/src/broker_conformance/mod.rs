@@ -19,6 +19,8 @@ pub mod ids;
 pub mod tail;
 /// Where a subscription's history begins.
 pub mod locating;
+/// How far devices have acknowledged.
+pub mod cursors;
 /// Epochs, restarts, and streams that do not exist.
 pub mod lifetime;
 /// What is there again after a restart: only for brokers that keep it.
@@ -88,6 +90,18 @@ macro_rules! for_each_broker_behaviour {
                 since_finds_the_first_at_or_after
                 the_place_agrees_with_pages
                 the_place_is_right_while_retention_works
+            }
+            cursors {
+                what_was_acknowledged_is_loaded
+                a_cursor_only_grows_within_an_epoch
+                what_no_reader_can_have_is_refused
+                a_new_epoch_begins_anew
+                a_restart_forgets_no_more_than_events
+                devices_and_streams_have_cursors_of_their_own
+                listings_are_in_pages
+                what_nobody_uses_is_forgotten
+                the_longest_unused_makes_room
+                concurrent_acknowledgements_agree
             }
             lifetime {
                 every_stream_has_an_epoch_of_its_own

@@ -6,11 +6,12 @@ use std::time::Duration;
 use brokers::ManualClock;
 use bytes::Bytes;
 use engine::{
-    Answer, Broker, Locate, Located, Page, Retention, Segment, Selector, StreamIndex, StreamSpec,
-    StreamState, StreamTable, Tail, Wake,
+    Answer, Broker, Cursor, Device, Locate, Located, Page, Retention, Segment, Selector,
+    StreamIndex, StreamSpec, StreamState, StreamTable, Tail, Wake,
 };
 use protocol::{
-    Appended, Draft, Durability, Error, Event, Mode, Pattern, Payload, Seq, StreamName, Topic,
+    Appended, Draft, Durability, Epoch, Error, Event, Mode, Pattern, Payload, Seq, StreamName,
+    Topic,
 };
 
 /// The stream that captures everything else.
@@ -37,6 +38,10 @@ pub struct Setup {
     pub locate_scan_max: usize,
     /// What acknowledgements of both streams are to claim.
     pub durability: Durability,
+    /// How long a cursor is kept that nobody uses, in ms.
+    pub cursor_age_ms: u64,
+    /// Most devices of which a stream keeps the cursor.
+    pub cursor_count: usize,
 }
 
 impl Setup {
@@ -113,6 +118,8 @@ impl World {
             id_window_count: 1000,
             locate_scan_max: 10_000,
             durability: Durability::Memory,
+            cursor_age_ms: 600_000,
+            cursor_count: 1000,
         };
         change(&mut setup);
         Self { harness: make(setup), clock }
@@ -217,6 +224,22 @@ pub fn append(
     drafts: Vec<Draft>,
 ) -> Vec<Result<Appended, Error>> {
     ask(|answer| broker.append(stream, drafts, answer))
+}
+
+/// Acknowledges and waits for the answer.
+pub fn acknowledge(
+    broker: &dyn Broker,
+    stream: StreamIndex,
+    device: &Device,
+    epoch: &Epoch,
+    seq: Seq,
+) -> Result<Cursor, Error> {
+    ask(|answer| broker.acknowledge(stream, device.clone(), epoch.clone(), seq, answer))
+}
+
+/// Loads a cursor and waits for it.
+pub fn cursor(broker: &dyn Broker, stream: StreamIndex, device: &Device) -> Option<Cursor> {
+    ask(|answer| broker.cursor(stream, device.clone(), answer)).unwrap()
 }
 
 /// Reads and waits for the page.

@@ -34,6 +34,8 @@ pub struct Socket {
     read: BytesMut,
     /// Whether pings are answered while reading.
     pub pongs: bool,
+    /// The head of the answer to the upgrade.
+    pub head: String,
     /// The body of the welcome.
     pub welcome: Value,
     last_id: i64,
@@ -67,9 +69,21 @@ impl Socket {
         socket
     }
 
+    /// Connects to a path with more headers, each ended by CRLF, and takes the welcome.
+    pub async fn open_with(address: SocketAddr, path: &str, headers: &str) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let socket = Self::upgraded(stream, &request(path, headers)).await;
+        let mut socket = socket.expect("the server refuses");
+        socket.welcome = socket.json().await["welcome"].clone();
+        socket
+    }
+
     /// Connects and reads nothing yet; the answer's head where the upgrade is refused or broken.
-    pub async fn over_unwelcomed(mut stream: TcpStream, path: &str) -> Result<Self, String> {
-        let request = request(path, "");
+    pub async fn over_unwelcomed(stream: TcpStream, path: &str) -> Result<Self, String> {
+        Self::upgraded(stream, &request(path, "")).await
+    }
+
+    async fn upgraded(mut stream: TcpStream, request: &str) -> Result<Self, String> {
         stream.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;
         let mut read = BytesMut::new();
         loop {
@@ -79,7 +93,8 @@ impl Socket {
                     return Err(head);
                 }
                 let (welcome, last_text) = (Value::Null, String::new());
-                return Ok(Self { stream, read, pongs: true, welcome, last_id: 0, last_text });
+                let (pongs, last_id) = (true, 0);
+                return Ok(Self { stream, read, pongs, head, welcome, last_id, last_text });
             }
             let count = tokio::time::timeout(SOON, stream.read_buf(&mut read)).await;
             let count = count.map_err(|_| "no answer in time".to_owned())?;

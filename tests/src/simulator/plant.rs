@@ -34,6 +34,8 @@ pub enum Plant {
     RepeatAtSwitch,
     /// The newest event of a stream that delivers the latest does not come.
     LatestMissesLast,
+    /// An older acknowledgement replaces a newer one.
+    CursorGoesBack,
     /// A mark names more than was delivered.
     MarkAhead,
     /// A subscription brings what its filter leaves out.
@@ -44,7 +46,7 @@ pub enum Plant {
 
 impl Plant {
     /// Every bug.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::AcknowledgeEarly,
         Self::ReuseEpoch,
         Self::DropOne,
@@ -58,6 +60,7 @@ impl Plant {
         Self::MarkAhead,
         Self::IgnoreFilter,
         Self::NarrowFilter,
+        Self::CursorGoesBack,
     ];
 }
 
@@ -86,7 +89,14 @@ impl Planted {
     /// How an ask goes.
     pub(super) fn luck(&mut self, ask: &Ask, luck: Luck) -> Luck {
         let is_append = matches!(ask, Ask::Append(..));
-        if is_append && self.is(Plant::AcknowledgeEarly, 20) { Luck::Forgotten } else { luck }
+        let is_acknowledgement = matches!(ask, Ask::Acknowledge(..));
+        if is_append && self.is(Plant::AcknowledgeEarly, 20) {
+            Luck::Forgotten
+        } else if is_acknowledgement && self.is(Plant::CursorGoesBack, 1) {
+            Luck::Backwards
+        } else {
+            luck
+        }
     }
 
     /// Of what an epoch's name is made.

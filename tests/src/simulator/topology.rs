@@ -56,7 +56,7 @@ impl Topology {
         let limits = Limits {
             recent_bytes_max: *random.pick(&[500, 5_000, 50_000, 500_000]),
             page_bytes: *random.pick(&[1_500, 5_000, 30_000, 256 << 10]),
-            appends_max: 16,
+            unanswered_max: 16,
             append_bytes_max: 32 << 10,
         };
         Self {

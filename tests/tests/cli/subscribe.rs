@@ -170,10 +170,27 @@ fn texts_of_others_do_not_steer_the_terminal() {
 }
 
 #[test]
+fn a_device_goes_on_behind_what_it_printed() {
+    let server = Server::start();
+    for n in 1..=5 {
+        server.publish("n", &n.to_string());
+    }
+    let stored = |count: &str| {
+        let arguments =
+            ["subscribe", "n", "--stored", "--device", "archive", "--raw", "--count", count];
+        server.run(&arguments).ok()
+    };
+    assert_eq!(stored("2"), "1\n2\n");
+    assert_eq!(stored("1"), "3\n");
+    server.publish("n", "6");
+    assert_eq!(stored("3"), "4\n5\n6\n");
+}
+
+#[test]
 fn what_cannot_be_subscribed_to_is_wrong_usage() {
     run(&["subscribe"]).fails(2, &["PATTERN"]);
     run(&["subscribe", "a.>.b"]).fails(2, &["a.>.b"]);
-    run(&["subscribe", "a", "--stored"]).fails(2, &["--stored", "not available in this version"]);
+    run(&["subscribe", "a", "--stored"]).fails(2, &["--stored", "--device"]);
     run(&["subscribe", "a", "--last", "1", "--since", "1m"]).fails(2, &["--since"]);
     run(&["subscribe", "a", "--since", "yesterday"]).fails(2, &["10m"]);
     run(&["subscribe", "a", "--after", "here"]).fails(2, &["stream:epoch:seq"]);

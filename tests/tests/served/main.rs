@@ -4,6 +4,8 @@
 
 mod subscribing;
 mod resume;
+mod cursors;
+mod remembered;
 mod closing;
 mod protocol;
 mod latest;

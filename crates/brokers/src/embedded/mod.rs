@@ -2,10 +2,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use engine::{
-    Answer, Broker, Locate, Located, Page, Selector, StreamIndex, StreamSpec, StreamState,
-    StreamTable, Tail,
+    Answer, Broker, Cursor, CursorQuery, Device, Locate, Located, Page, Selector, StreamIndex,
+    StreamSpec, StreamState, StreamTable, Tail,
 };
-use protocol::{Appended, Draft, Error, ErrorCode, Seq};
+use protocol::{Appended, Draft, Epoch, Error, ErrorCode, Seq};
 
 use crate::clock::Clock;
 use durable::{Disk, Home};
@@ -22,6 +22,8 @@ mod outcome;
 mod expiry;
 /// What an operator is told.
 mod notice;
+/// How far devices have acknowledged.
+mod cursors;
 /// What the broker needs from outside.
 mod options;
 /// Streams in memory.
@@ -33,12 +35,16 @@ pub use durable::OpenError;
 pub use notice::{Level, Notice};
 pub use options::{Options, Tell};
 
+use cursors::Cursors;
+
 /// The broker inside the process: streams in memory, and in a directory where one is given.
 ///
 /// A memory stream answers before the call that asked returns, on the caller's thread, and takes
 /// nothing but a short lock. A durable one answers on a thread of its own.
 pub struct Embedded {
     streams: Box<[Stream]>,
+    /// Of each stream.
+    cursors: Box<[Cursors]>,
     clock: Arc<dyn Clock>,
 }
 
@@ -53,7 +59,13 @@ impl Embedded {
     pub fn new(table: &StreamTable, options: &Options) -> Self {
         let specs = table.indexes().zip(table.specs());
         let in_memory = |(at, spec)| in_memory(at, spec, options);
-        Self { streams: specs.map(in_memory).collect(), clock: options.clock.clone() }
+        Self::of(specs.map(in_memory).collect(), options)
+    }
+
+    fn of(streams: Box<[Stream]>, options: &Options) -> Self {
+        let cursors = || Cursors::new(options.cursor_age_ms, options.cursor_count);
+        let cursors = streams.iter().map(|_| cursors()).collect();
+        Self { streams, cursors, clock: options.clock.clone() }
     }
 
     /// A broker that keeps the streams of the table in a directory that are configured to be
@@ -93,13 +105,45 @@ impl Embedded {
             Ok(Stream::Durable(Box::new(durable::Stream::open(home, at, spec, options)?)))
         };
         let streams = table.indexes().zip(table.specs()).map(open).collect::<Result<_, _>>()?;
-        Ok(Self { streams, clock: options.clock.clone() })
+        Ok(Self::of(streams, options))
     }
 
     fn stream(&self, at: StreamIndex) -> Result<&Stream, Error> {
         self.streams.get(at.get()).ok_or_else(|| {
             Error::new(ErrorCode::NotFound, format!("there is no stream number {}", at.0))
         })
+    }
+
+    fn cursors_of(&self, at: StreamIndex) -> Result<&Cursors, Error> {
+        self.stream(at)?;
+        let missing = || Error::new(ErrorCode::Internal, "a stream has no cursors");
+        self.cursors.get(at.get()).ok_or_else(missing)
+    }
+
+    fn store_cursor(
+        &self,
+        at: StreamIndex,
+        device: Device,
+        epoch: Epoch,
+        seq: Seq,
+    ) -> Result<Cursor, Error> {
+        let state = match self.stream(at)? {
+            Stream::Memory(stream) => stream.state(),
+            Stream::Durable(stream) => stream.state(),
+        };
+        let cursors = self.cursors_of(at)?;
+        let name = &state.stream;
+        if state.epoch != epoch {
+            let message =
+                format!("ack: the stream {name} is in the epoch {}, not {epoch}", state.epoch);
+            return Err(Error::bad_request(message));
+        }
+        if seq > state.last {
+            let message = format!("ack: the stream {name} ends at {}, before {seq}", state.last);
+            return Err(Error::bad_request(message));
+        }
+        let now = self.clock.now();
+        Ok(cursors.store(device, Cursor { epoch, seq, at_ms: now.wall_ms }, now))
     }
 }
 
@@ -170,6 +214,37 @@ impl Broker for Embedded {
         }
     }
 
+    fn acknowledge(
+        &self,
+        stream: StreamIndex,
+        device: Device,
+        epoch: Epoch,
+        seq: Seq,
+        answer: Answer<Result<Cursor, Error>>,
+    ) {
+        answer(self.store_cursor(stream, device, epoch, seq));
+    }
+
+    fn cursor(
+        &self,
+        stream: StreamIndex,
+        device: Device,
+        answer: Answer<Result<Option<Cursor>, Error>>,
+    ) {
+        let now = self.clock.now();
+        answer(self.cursors_of(stream).map(|cursors| cursors.load(&device, now)));
+    }
+
+    fn cursors(
+        &self,
+        stream: StreamIndex,
+        query: CursorQuery,
+        answer: Answer<Result<Vec<(Device, Cursor)>, Error>>,
+    ) {
+        let now = self.clock.now();
+        answer(self.cursors_of(stream).map(|cursors| cursors.list(&query, now)));
+    }
+
     fn tail(&self, stream: StreamIndex) -> Option<Arc<Tail>> {
         Some(match self.stream(stream).ok()? {
             Stream::Memory(stream) => stream.tail(),
@@ -190,6 +265,9 @@ impl Broker for Embedded {
                 Stream::Memory(stream) => stream.maintain(self.clock.now()),
                 Stream::Durable(stream) => stream.maintain(),
             }
+        }
+        for cursors in &self.cursors {
+            cursors.maintain(self.clock.now());
         }
     }
 

@@ -25,6 +25,10 @@ pub struct Options {
     pub boot: Arc<dyn Fn() -> String + Send + Sync>,
     /// Takes what the operator has to know.
     pub tell: Tell,
+    /// How long the cursor of a device is kept that nobody uses, in ms.
+    pub cursor_age_ms: u64,
+    /// Most devices of which a stream keeps the cursor.
+    pub cursor_count: usize,
 }
 
 /// Takes notices, on any thread.
@@ -32,7 +36,7 @@ pub type Tell = Arc<dyn Fn(Notice) + Send + Sync>;
 
 impl Default for Options {
     /// The machine's clock and randomness, 4 MiB of tail, ids for 10 minutes or 1,000,000 ids,
-    /// searches of 100,000 events; nobody is told anything.
+    /// searches of 100,000 events, cursors of 100,000 devices for 30 days; nobody is told anything.
     fn default() -> Self {
         Self {
             clock: Arc::new(SystemClock::default()),
@@ -43,6 +47,8 @@ impl Default for Options {
             locate_scan_max: 100_000,
             boot: Arc::new(boot_id),
             tell: Arc::new(|_| {}),
+            cursor_age_ms: 30 * 24 * 3_600_000,
+            cursor_count: 100_000,
         }
     }
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use protocol::{CloseReason, Message};
 
-use super::{ClientKey, Connect, Now, OUTBOX_POOL_MAX, Request, SessionView, Worker};
+use super::{ClientKey, Connect, Now, OUTBOX_POOL_MAX, Remembering, Request, SessionView, Worker};
 use crate::isolated::isolated;
 use crate::render::Renderer as _;
 use crate::session::{Rare, Session, SessionCounts};
@@ -13,7 +13,11 @@ impl Worker {
     pub fn connect(&mut self, now: Now, connect: Connect) -> ClientKey {
         self.now = now;
         self.generation_last = self.generation_last.wrapping_add(1);
-        let rare = Rare { groups: connect.groups, ..Rare::default() };
+        let Connect { groups, device, remember, .. } = connect;
+        let has_rare = !groups.is_empty() || device.is_some() || remember.is_some();
+        let restores = remember.as_ref().is_some_and(|remember| !remember.can_resume);
+        let remembering = remember.map(|remember| Box::new(Remembering::new(remember.left)));
+        let rare = Rare { groups, device, remembering, ..Rare::default() };
         let session = Session {
             generation: self.generation_last,
             rendering: connect.rendering,
@@ -27,14 +31,14 @@ impl Worker {
             subscription_last: 0,
             heartbeat_ms: connect.heartbeat_ms,
             subscriptions_max: connect.subscriptions_max,
-            appends: 0,
+            unanswered: 0,
             append_bytes: 0,
             client: connect.client,
             user: connect.user,
             grants: connect.grants,
             conversation: connect.conversation,
             counts: SessionCounts::default(),
-            rare: (!rare.groups.is_empty()).then(|| Box::new(rare)),
+            rare: has_rare.then(|| Box::new(rare)),
         };
         let key = self.insert_session(session);
         if !connect.opening.is_empty() {
@@ -43,6 +47,9 @@ impl Worker {
         if let Some(mut welcome) = connect.welcome {
             welcome.session = self.tokens.seal(connect.client);
             self.tell(key.place, &Message::Welcome(welcome));
+        }
+        if restores {
+            self.restore_left(key);
         }
         key
     }
@@ -265,7 +272,7 @@ impl Worker {
         self.session(key).is_some_and(|session| {
             let answers = session.outbox.as_ref().is_some_and(|outbox| outbox.is_full());
             let waits = session.must_wait()
-                || session.appends >= self.limits.appends_max
+                || session.unanswered >= self.limits.unanswered_max
                 || session.append_bytes >= self.limits.append_bytes_max;
             !waits && !answers && !session.is_closing
         })

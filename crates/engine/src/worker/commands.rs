@@ -58,12 +58,16 @@ impl Worker {
     pub(super) fn carry_out(&mut self, key: ClientKey, request: ClientRequest) {
         let ClientRequest { id, command } = request;
         let ticket = Ticket { client: key, id, bytes: 0 };
+        if !matches!(command, Command::Hello(_)) {
+            self.restore_left(key);
+        }
         let refused = match command {
             Command::Hello(hello) => self.hello(ticket, *hello),
             Command::Subscribe(subscribe) => self.subscribe(ticket, *subscribe),
             Command::Unsubscribe(unsubscribe) => self.unsubscribe(ticket, unsubscribe),
             Command::Publish(draft) => self.publish(ticket, *draft),
             Command::History(history) => self.history(ticket, *history),
+            Command::Acknowledge(positions) => self.acknowledge(ticket, positions),
             Command::Ping => {
                 let time_ms = self.now.wall_ms;
                 self.reply(key, id, Ok(Answer::Pong { time_ms }));
@@ -94,7 +98,7 @@ impl Worker {
             None => Publisher::Client(session.client),
         };
         let ticket = Ticket { bytes: draft.bytes(), ..ticket };
-        session.appends += 1;
+        session.unanswered += 1;
         session.append_bytes += ticket.bytes;
         self.requests.push_back(Request::Append { ticket, stream, draft: Box::new(draft) });
         Ok(())
@@ -104,7 +108,7 @@ impl Worker {
     pub fn handle_appended(&mut self, now: Now, ticket: Ticket, result: Result<Appended, Error>) {
         self.now = now;
         if let Some(session) = self.session_mut(ticket.client) {
-            session.appends = session.appends.saturating_sub(1);
+            session.unanswered = session.unanswered.saturating_sub(1);
             session.append_bytes = session.append_bytes.saturating_sub(ticket.bytes);
         }
         self.reply(ticket.client, ticket.id, result.map(Answer::Published));

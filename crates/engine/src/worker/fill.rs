@@ -114,6 +114,8 @@ impl Worker {
         rare.endings.retain(|ending| !passed(ending.stream, ending.until));
         let has_changed = rare.endings.len() < ended;
         let is_needed = !(rare.groups.is_empty()
+            && rare.device.is_none()
+            && rare.remembering.is_none()
             && rare.beginnings.is_empty()
             && rare.endings.is_empty()
             && rare.replays.is_empty()

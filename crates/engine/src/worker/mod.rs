@@ -13,6 +13,8 @@ mod subscribing;
 mod locating;
 /// Who gets a new event.
 mod matching;
+/// Acknowledgements.
+mod cursors;
 /// New events go to live readers.
 mod pump;
 /// Readers that are behind catch up.
@@ -29,6 +31,8 @@ mod deliver;
 mod backfill;
 /// Pages of the broker are asked for, shared and dropped.
 mod pages;
+/// What clients get back that cannot say where they were.
+mod remembering;
 /// What is due at a time.
 mod timers;
 /// Sessions are taken out and put back.
@@ -44,6 +48,8 @@ pub use interface::{
     ClientKey, Connect, Counters, Limits, LocateTicket, Now, Request, SessionTokens, SessionView,
     Ticket,
 };
+pub(crate) use remembering::Remembering;
+pub use remembering::{Remember, Remembered};
 pub use snapshot::Snapshot;
 
 use crate::broker::{Broker, Segment};

@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
 use protocol::{
-    Answer, Command, Error, ErrorCode, Hello, Pattern, Position, Request as ClientRequest,
+    Answer, Command, Error, ErrorCode, Hello, Pattern, Position, Request as ClientRequest, Start,
     Subscribe, Subscribed, SubscriptionId, Unsubscribe,
 };
 use smallvec::SmallVec;
 
 use super::locating::StartAt;
+use super::remembering::note_beginning;
 use super::{ClientKey, Request, Ticket, Worker};
 use crate::grants::Action;
 use crate::index::{NodeKey, SubscriptionKey};
@@ -15,16 +16,29 @@ use crate::streams::StreamIndex;
 
 impl Worker {
     pub(super) fn hello(&mut self, ticket: Ticket, hello: Hello) -> Result<(), Error> {
-        let Some(session) = self.session(ticket.client) else { return Ok(()) };
-        if session.counts.commands_in > 1 || !session.subscriptions.is_empty() {
+        let key = ticket.client;
+        let Some(session) = self.session(key) else { return Ok(()) };
+        let is_subscribed = session.subscriptions.iter().any(|one| {
+            let remembering = session.rare.as_ref().and_then(|rare| rare.remembering.as_ref());
+            !remembering.is_some_and(|remembering| remembering.is_restored(*one))
+        });
+        if session.counts.commands_in > 1 || is_subscribed {
             return Err(Error::bad_request("hello must be the first message of a connection"));
         }
         self.may_subscribe(ticket.client, &hello.subscriptions)?;
+        self.set_device(ticket.client, hello.device.clone());
         self.restore_id(ticket.client, &hello);
         let resume = (!hello.resume.is_empty()).then(|| hello.resume.clone());
         let bodies = hello.subscriptions.clone();
         let request = ClientRequest { id: ticket.id, command: Command::Hello(Box::new(hello)) };
-        self.start_subscribing(ticket.client, request, resume, bodies);
+        let says_where = resume.is_some() || !bodies.is_empty();
+        if says_where {
+            self.forget_left(key);
+        }
+        self.start_subscribing(key, request, resume, bodies);
+        if !says_where {
+            self.restore_left(key);
+        }
         Ok(())
     }
 
@@ -52,6 +66,9 @@ impl Worker {
     }
 
     pub(super) fn subscribe(&mut self, ticket: Ticket, body: Subscribe) -> Result<(), Error> {
+        if self.claim(ticket, &body) {
+            return Ok(());
+        }
         self.may_subscribe(ticket.client, std::slice::from_ref(&body))?;
         let bodies = vec![body.clone()];
         let request = ClientRequest { id: ticket.id, command: Command::Subscribe(Box::new(body)) };
@@ -59,7 +76,7 @@ impl Worker {
         Ok(())
     }
 
-    fn may_subscribe(&self, key: ClientKey, bodies: &[Subscribe]) -> Result<(), Error> {
+    pub(super) fn may_subscribe(&self, key: ClientKey, bodies: &[Subscribe]) -> Result<(), Error> {
         let Some(session) = self.session(key) else { return Ok(()) };
         let subscriptions = session.subscriptions.iter().filter_map(|key| self.index.get(*key));
         let held: usize = subscriptions.map(|subscription| subscription.pattern_count()).sum();
@@ -90,10 +107,12 @@ impl Worker {
         resume: Option<Vec<Position>>,
         bodies: Vec<Subscribe>,
     ) {
-        let (to_locate, located, attempt) = (Vec::new(), Vec::new(), 0);
-        let mut subscribing = Subscribing { request, resume, bodies, attempt, to_locate, located };
-        if !self.locate(key, &mut subscribing) {
-            return self.begin_all(key, subscribing);
+        let (to_locate, found, attempt) = (Vec::new(), Vec::new(), 0);
+        let mut subscribing = Subscribing { request, resume, bodies, attempt, to_locate, found };
+        match self.locate(key, &mut subscribing) {
+            Ok(true) => {}
+            Ok(false) => return self.begin_all(key, subscribing),
+            Err(error) => return self.reply(key, subscribing.request.id, Err(error)),
         }
         if let Some(session) = self.session_mut(key) {
             session.rare_mut().subscribing = Some(subscribing);
@@ -104,10 +123,7 @@ impl Worker {
     pub(super) fn begin_all(&mut self, key: ClientKey, subscribing: Subscribing) {
         let mut begun = Vec::new();
         for body in &subscribing.bodies {
-            for stream in self.streams_of(&body.topics) {
-                self.watch(stream);
-                self.settle_epoch(key, stream);
-            }
+            self.prepare(key, body);
         }
         for body in 0..subscribing.bodies.len() {
             match self.begin(key, &subscribing, body) {
@@ -135,6 +151,14 @@ impl Worker {
         self.queue(key.place);
     }
 
+    /// Follows the streams of a subscription that is about to begin.
+    pub(super) fn prepare(&mut self, key: ClientKey, body: &Subscribe) {
+        for stream in self.streams_of(&body.topics) {
+            self.watch(stream);
+            self.settle_epoch(key, stream);
+        }
+    }
+
     /// What begins in a new epoch begins behind the gap that tells of it.
     fn settle_epoch(&mut self, key: ClientKey, stream: StreamIndex) {
         let mut readers = self.session(key).into_iter().flat_map(|session| &session.readers);
@@ -144,7 +168,7 @@ impl Worker {
     }
 
     /// Begins a subscription in each of its streams.
-    fn begin(
+    pub(super) fn begin(
         &mut self,
         key: ClientKey,
         subscribing: &Subscribing,
@@ -191,6 +215,9 @@ impl Worker {
         let session = self.sessions.get_mut(place as usize)?;
         let asked = start.as_ref().map_or(read, |start| start.after.min(read));
         let is_reset = start.is_some_and(|start| start.is_reset);
+        let is_first = session.readers.iter().all(|reader| reader.stream != at);
+        let begun = Position { stream: name.clone(), epoch: epoch.clone(), seq: asked };
+        note_beginning(session, begun, is_first);
         let mut readers = session.readers.iter().filter(|reader| reader.stream == at);
         // History comes apart from the live order, unless every reader of the stream begins there.
         let joins =
@@ -198,9 +225,10 @@ impl Worker {
         let after = if joins { asked } else { read };
         // Where nothing is kept behind the old epoch, its gap is still to be told.
         if after > asked || (is_reset && !joins) {
-            let is_latest = mode.latest;
             let (subscription, stream, cursor, until) = (key, at, asked, read);
-            let replay = Replay { subscription, id, stream, is_latest, is_reset, cursor, until };
+            let (is_latest, is_stored) = (mode.latest, body.start == Start::Stored);
+            let replay =
+                Replay { subscription, id, stream, is_latest, is_reset, is_stored, cursor, until };
             session.rare_mut().replays.push(replay);
             session.pause(at, read);
         }
@@ -311,7 +339,12 @@ impl Worker {
     /// Ends a subscription, or takes one pattern out of it. Readers of one stream that are at
     /// different places agree on where it ended, so that what one of them left to another is
     /// neither lost nor sent twice.
-    fn end(&mut self, client: ClientKey, key: SubscriptionKey, topic: Option<(&Pattern, NodeKey)>) {
+    pub(super) fn end(
+        &mut self,
+        client: ClientKey,
+        key: SubscriptionKey,
+        topic: Option<(&Pattern, NodeKey)>,
+    ) {
         let Some(subscription) = self.index.get(key) else { return };
         let topics: Arc<[Pattern]> = match topic {
             Some((topic, _)) => [topic.clone()].into(),
@@ -350,7 +383,7 @@ impl Worker {
     }
 
     /// Drops what belongs to patterns that a client has unsubscribed from.
-    fn clean_up(&mut self, place: u32) {
+    pub(super) fn clean_up(&mut self, place: u32) {
         self.drop_replays(place);
         self.drop_idle_readers(place);
         self.queue(place);
@@ -402,6 +435,7 @@ impl Worker {
             }
             session.forget_gaps(gone.stream);
         }
+        self.forget_places(place);
     }
 
     /// Drops endings in streams of which nothing is subscribed: there is nobody left whom they

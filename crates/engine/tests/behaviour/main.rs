@@ -16,5 +16,7 @@ mod retention;
 mod filters;
 /// A mistake of a dialect reaches one client, or one event.
 mod isolation;
+/// Clients that drop and come back.
+mod remembering;
 /// Histories, and commands that wait.
 mod histories;

@@ -35,6 +35,36 @@ impl Broker for OneByOne {
         self.depth.fetch_sub(1, Ordering::Relaxed);
     }
     fn locate(&self, _: StreamIndex, _: Selector, _: Locate, _: Answer<Result<Located, Error>>) {}
+
+    fn acknowledge(
+        &self,
+        _: StreamIndex,
+        _: engine::Device,
+        _: protocol::Epoch,
+        _: Seq,
+        _: Answer<Result<engine::Cursor, Error>>,
+    ) {
+        unreachable!("nobody acknowledges here")
+    }
+
+    fn cursor(
+        &self,
+        _: StreamIndex,
+        _: engine::Device,
+        _: Answer<Result<Option<engine::Cursor>, Error>>,
+    ) {
+        unreachable!("nobody asks for cursors here")
+    }
+
+    fn cursors(
+        &self,
+        _: StreamIndex,
+        _: engine::CursorQuery,
+        _: Answer<Result<Vec<(engine::Device, engine::Cursor)>, Error>>,
+    ) {
+        unreachable!("nobody asks for cursors here")
+    }
+
     fn tail(&self, _: StreamIndex) -> Option<Arc<Tail>> {
         None
     }

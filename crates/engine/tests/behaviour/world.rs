@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use engine::{
     Answer, Batch, Broker, ClientKey, Connect, Grants, Hole, Limits, Locate, Located, Now, Page,
-    Renderer, Rendering, Request, Retention, Segment, Selector, SessionTokens, Stream, StreamIndex,
-    StreamSpec, StreamState, StreamTable, Tail, Wake, Worker,
+    Remember, Renderer, Rendering, Request, Retention, Segment, Selector, SessionTokens, Stream,
+    StreamIndex, StreamSpec, StreamState, StreamTable, Tail, Wake, Worker,
 };
 use protocol::{
     Appended, ClientId, Command, Conversation, Draft, Durability, Epoch, Error, Event, Frame,
@@ -24,6 +24,36 @@ impl Broker for OnlyTail {
     fn append(&self, _: StreamIndex, _: Vec<Draft>, _: Answer<Vec<Result<Appended, Error>>>) {}
     fn read(&self, _: StreamIndex, _: Seq, _: usize, _: Answer<Result<Page, Error>>) {}
     fn locate(&self, _: StreamIndex, _: Selector, _: Locate, _: Answer<Result<Located, Error>>) {}
+
+    fn acknowledge(
+        &self,
+        _: StreamIndex,
+        _: engine::Device,
+        _: protocol::Epoch,
+        _: Seq,
+        _: Answer<Result<engine::Cursor, Error>>,
+    ) {
+        unreachable!("nobody acknowledges here")
+    }
+
+    fn cursor(
+        &self,
+        _: StreamIndex,
+        _: engine::Device,
+        _: Answer<Result<Option<engine::Cursor>, Error>>,
+    ) {
+        unreachable!("nobody asks for cursors here")
+    }
+
+    fn cursors(
+        &self,
+        _: StreamIndex,
+        _: engine::CursorQuery,
+        _: Answer<Result<Vec<(engine::Device, engine::Cursor)>, Error>>,
+    ) {
+        unreachable!("nobody asks for cursors here")
+    }
+
     fn tail(&self, _: StreamIndex) -> Option<Arc<Tail>> {
         Some(self.0.clone())
     }
@@ -174,10 +204,21 @@ impl World {
 
     /// A client that may hold so many patterns.
     pub(crate) fn connect(&mut self, subscriptions_max: u32) -> ClientKey {
+        self.connect_as(subscriptions_max, None)
+    }
+
+    /// A client that is remembered, and may hold so many patterns.
+    pub(crate) fn connect_as(
+        &mut self,
+        subscriptions_max: u32,
+        remember: Option<Remember>,
+    ) -> ClientKey {
         let connect = Connect {
             client: ClientId(u128::from(self.clients)),
             user: None,
             groups: Vec::new(),
+            device: None,
+            remember,
             grants: Arc::new(Grants { subscribe: vec![pattern(">")], publish: vec![pattern(">")] }),
             rendering: Rendering(self.clients),
             conversation: Box::new(Silent),

@@ -36,7 +36,6 @@ const REFUSALS: &[Refusal] = &[
     Refusal("endpoint.*.auth", Words(&["required", "optional"])),
     Refusal("endpoint.*.tokens", Whole),
     Refusal("endpoint.*.cors", Whole),
-    Refusal("endpoint.*.remember", Whole),
     Refusal("endpoint.*.limits.devices_per_user", Whole),
     Refusal("command.*", Whole),
     Refusal("source.*.kind", Words(&["nats", "redis"])),

@@ -29,12 +29,16 @@ pub(super) fn answer<B>(
     let asked = query::subscription(request.uri().query(), last_id).and_then(|asked| {
         asked.ok_or_else(|| Error::bad_request("topics must name at least one pattern"))
     });
-    let asked = match asked.and_then(|asked| authorize(endpoint, asked)) {
+    let device = query::device(request.uri().query());
+    let asked = asked.and_then(|asked| authorize(endpoint, asked));
+    let (device, asked) = match device.and_then(|device| Ok((device, asked?))) {
         Ok(asked) => asked,
         Err(error) => return whole(response(&error, None)),
     };
     let arrival = Arrival {
         address: Some(peer.address),
+        device,
+        cookie: None,
         requests: vec![asked],
         deflates: false,
         reservation,

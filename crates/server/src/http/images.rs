@@ -38,6 +38,8 @@ pub(super) fn answer<B>(
     };
     let arrival = Arrival {
         address: Some(peer.address),
+        device: None,
+        cookie: None,
         requests: vec![asked],
         deflates: false,
         reservation,

@@ -6,6 +6,8 @@ mod guard;
 mod socket;
 /// From a request to a WebSocket.
 mod upgrade;
+/// The cookie by which a client is known again.
+mod continuity;
 /// From a request to server-sent events.
 mod events;
 /// From a request to images.

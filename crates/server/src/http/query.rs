@@ -1,7 +1,9 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use protocol::dialects::native::{BATCH_MS_MAX, HISTORY_EVENTS_MAX, LAST_EVENTS_MAX, read_filter};
+use protocol::dialects::native::{
+    BATCH_MS_MAX, HISTORY_EVENTS_MAX, LAST_EVENTS_MAX, NAME_BYTES_MAX, read_filter,
+};
 use protocol::{
     Command, Error, Hello, Mode, Pattern, Position, Request, SEQ_MAX, Start, Subscribe,
 };
@@ -68,6 +70,7 @@ pub(super) fn subscription(
             "last" => starts.push(Start::Last(whole(&name, &value, 1..=LAST_EVENTS_MAX)?)),
             "since" => starts.push(Start::Since(time(&name, &value)?)),
             "after" => starts.push(Start::Positions(positions(&value)?)),
+            "stored" if flag(&name, &value)? => starts.push(Start::Stored),
             "latest" => body.mode.latest = flag(&name, &value)?,
             "max_rate" => {
                 body.mode.latest = true;
@@ -88,13 +91,31 @@ pub(super) fn subscription(
         }
     }
     if starts.len() > 1 {
-        return Err(Error::bad_request("at most one of last, since and after, and that once"));
+        return Err(Error::bad_request(
+            "at most one of last, since, after and stored, and that once",
+        ));
     }
     body.start = starts.pop().unwrap_or_default();
+    if body.start == Start::Stored && device(query)?.is_none() {
+        return Err(Error::bad_request("stored needs the name of a device: `device`"));
+    }
     if body.topics.is_empty() {
         return Ok(None);
     }
     Ok(Some(request(body, last_id)?))
+}
+
+/// The device that a query names.
+///
+/// # Errors
+/// `bad_request` where it is no name.
+pub(super) fn device(query: Option<&str>) -> Result<Option<Arc<str>>, Error> {
+    let named = pairs(query).into_iter().find(|(name, _)| name == "device");
+    let Some((_, device)) = named else { return Ok(None) };
+    let is_name =
+        (1..=NAME_BYTES_MAX).contains(&device.len()) && !device.chars().any(char::is_control);
+    let wrong = || format!("device must be 1 to {NAME_BYTES_MAX} bytes without control characters");
+    if is_name { Ok(Some(device.into())) } else { Err(Error::bad_request(wrong())) }
 }
 
 fn request(body: Subscribe, last_id: Option<&str>) -> Result<Request, Error> {

@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use protocol::{Error, ErrorCode};
 
 use super::Peer;
+use super::continuity;
 use super::error::response;
 use super::guard::is_same_host;
 use super::socket::{Line, Socket};
@@ -46,8 +47,10 @@ pub(super) fn answer(
         Ok(reservation) => Some(reservation),
         Err(refused) => return refused,
     };
-    let requests = match super::query::subscription(request.uri().query(), None) {
-        Ok(subscription) => subscription.into_iter().collect(),
+    let (query, device) = (request.uri().query(), super::query::device(request.uri().query()));
+    let subscription = super::query::subscription(query, None);
+    let (device, requests) = match device.and_then(|device| Ok((device, subscription?))) {
+        Ok((device, subscription)) => (device, subscription.into_iter().collect()),
         Err(error) => return response(&error, None),
     };
     let offers_others = !upgrade.protocols().is_empty();
@@ -66,8 +69,13 @@ pub(super) fn answer(
             answer.headers_mut().insert(HeaderName::from_static(name), value);
         }
     }
+    let cookie = endpoint.remember_ms.and_then(|_| continuity::cookie(request.headers()));
+    if let Some(cookie) = &cookie {
+        answer.headers_mut().append(header::SET_COOKIE, continuity::set(cookie, endpoint));
+    }
     let (address, deflates) = (Some(peer.address), accepted.deflate().is_some());
-    let mut arrival = Arrival { address, requests, deflates, reservation, opening: Vec::new() };
+    let opening = Vec::new();
+    let mut arrival = Arrival { address, device, cookie, requests, deflates, reservation, opening };
     line.is_upgrading();
     let (shared, endpoint) = (shared.clone(), endpoint.clone());
     let upgraded = hyper::upgrade::on(&mut request);

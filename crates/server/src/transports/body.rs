@@ -60,7 +60,7 @@ pub(crate) struct Frame {
 pub(crate) fn start(
     shared: &Shared,
     endpoint: &Rc<Endpoint>,
-    mut arrival: Arrival,
+    arrival: Arrival,
     frame: Frame,
     end: Arc<Notify>,
 ) -> Events {
@@ -68,10 +68,8 @@ pub(crate) fn start(
     let heartbeat = frame.heartbeat;
     let peer = Rc::new(Peer { heartbeat, shared: weak, waker, is_closing, end });
     let mut shell = shared.borrow_mut();
-    let reservation = arrival.reservation.take();
-    let (connect, about, requests) = arrival.into_connect(&shell.node, endpoint);
-    let any_peer = AnyPeer::Body(peer.clone());
-    let key = shell.connect(connect, about, reservation, any_peer);
+    let (coming, requests) = arrival.into_connect(&shell.node, endpoint);
+    let key = shell.connect(coming, AnyPeer::Body(peer.clone()));
     shell.engine.append(key, |out| out.extend_from_slice(frame.opening));
     let now = shell.now();
     for request in requests {

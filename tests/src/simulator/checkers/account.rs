@@ -152,7 +152,10 @@ impl<'h> Account<'h> {
     ) -> Vec<SubscriptionId> {
         self.changes += u64::from(!matches!(
             answer,
-            Answer::Published(_) | Answer::History { .. } | Answer::Pong { .. }
+            Answer::Published(_)
+                | Answer::History { .. }
+                | Answer::Acknowledged(_)
+                | Answer::Pong { .. }
         ));
         match (command, answer) {
             (Command::Hello(hello), Answer::Hello { client, subscriptions, .. }) => {

@@ -4,9 +4,9 @@ use crate::json::check_depth;
 use crate::topic::quoted;
 
 /// The verbs of clients.
-const VERBS: [&str; 6] = ["hello", "subscribe", "unsubscribe", "publish", "history", "ping"];
+const VERBS: [&str; 7] = ["hello", "subscribe", "unsubscribe", "publish", "history", "ack", "ping"];
 /// Verbs of clients that are known only to be refused with a reason.
-const VERBS_OF_LATER: [&str; 6] = ["ack", "call", "handle", "presence", "refresh", "result"];
+const VERBS_OF_LATER: [&str; 5] = ["call", "handle", "presence", "refresh", "result"];
 
 /// The fields of a message's outer object.
 pub(super) struct Envelope<'a> {

@@ -15,7 +15,7 @@ use crate::topic::quoted;
 pub(super) const FIELDS_MAX: usize = 64;
 
 /// Longest name of a device, user, group or idempotency key, in bytes.
-pub(super) const NAME_BYTES_MAX: usize = 255;
+pub const NAME_BYTES_MAX: usize = 255;
 
 /// Where a value stands in a message; spelled out only for errors.
 #[derive(Clone, Copy)]

@@ -22,6 +22,7 @@ mod tests;
 
 pub use encode::{push_appended, push_error_object};
 pub use event::push_event_object;
+pub use fields::NAME_BYTES_MAX;
 pub use filter::read_filter;
 
 use crate::command::Request;
@@ -56,6 +57,10 @@ impl Dialect for Native {
 
     fn subprotocols(&self) -> &'static [&'static str] {
         &[SUBPROTOCOL_JSON]
+    }
+
+    fn can_resume(&self) -> bool {
+        true
     }
 
     fn open(&self) -> Box<dyn Conversation> {

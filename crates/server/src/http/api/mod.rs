@@ -10,6 +10,7 @@ mod elsewhere;
 mod admission;
 mod connections;
 mod control;
+mod cursors;
 mod events;
 mod health;
 mod metrics;

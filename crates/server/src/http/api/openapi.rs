@@ -160,6 +160,11 @@ fn schemas() -> Value {
             "health": { "enum": ["good", "slow"] }, "lag": number } },
         "Connections": { "type": "object", "properties": {
             "connections": list_of("Connection"), "total": number, "more": flag } },
+        "Cursor": { "type": "object", "properties": {
+            "user": maybe_text, "device": text, "epoch": text, "seq": number,
+            "at": { "type": "integer", "description": "the last acknowledgement, in ms since 1970" } } },
+        "Cursors": { "type": "object", "properties": {
+            "cursors": list_of("Cursor"), "more": flag, "next": maybe_text } },
         "Closed": { "type": "object", "properties": { "closed": text } },
         "Member": { "type": "object", "properties": {
             "client": text, "group": text, "member": flag } },

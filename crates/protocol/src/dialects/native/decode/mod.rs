@@ -58,8 +58,8 @@ fn text_command(verb: Value<'_, '_>) -> Result<Command, Error> {
         "unsubscribe" => return unsubscribe::unsubscribe(verb),
         "publish" => return publish::text(verb),
         "history" => return history::history(verb),
+        "ack" => return acknowledged(verb).map(Command::Acknowledge),
         "ping" => return verb.object("an object").map(|_| Command::Ping),
-        "ack" => "stored cursors",
         "presence" => "presence",
         "refresh" => "tokens",
         _ => "commands",
@@ -89,13 +89,22 @@ fn patterns(value: Value<'_, '_>) -> Result<Vec<Pattern>, Error> {
     value.list(WHAT, LIST_ITEMS_MAX)?.into_iter().map(pattern).collect()
 }
 
-/// A list of positions, each in another stream.
-fn positions(value: Value<'_, '_>) -> Result<Vec<Position>, Error> {
+/// The positions of an acknowledgement, of which there must be some.
+fn acknowledged(value: Value<'_, '_>) -> Result<Vec<Position>, Error> {
+    let positions = positions(value, "seq")?;
+    if positions.is_empty() {
+        return Err(value.must_be("a list of at least one position"));
+    }
+    Ok(positions)
+}
+
+/// A list of positions, each in another stream, that spell their seq as `seq`.
+fn positions(value: Value<'_, '_>, seq: &'static str) -> Result<Vec<Position>, Error> {
     let items = value.list("a list of positions", LIST_ITEMS_MAX)?;
     let mut streams = HashSet::with_capacity(items.len());
     let mut positions = Vec::with_capacity(items.len());
     for (at, raw) in items.into_iter().enumerate() {
-        let position = position(Value { raw, path: Path::Item(&value.path, at) })?;
+        let position = position(Value { raw, path: Path::Item(&value.path, at) }, seq)?;
         if !streams.insert(position.stream.clone()) {
             let message = format!("{} names the stream {} twice", value.path, position.stream);
             return Err(Error::bad_request(message));
@@ -105,11 +114,11 @@ fn positions(value: Value<'_, '_>) -> Result<Vec<Position>, Error> {
     Ok(positions)
 }
 
-fn position(value: Value<'_, '_>) -> Result<Position, Error> {
+fn position(value: Value<'_, '_>, seq: &'static str) -> Result<Position, Error> {
     let (fields, path) = (value.object("an object")?, value.path);
     Ok(Position {
         stream: fields.require(&path, "stream")?.parse("a stream's name", StreamName::parse)?,
         epoch: fields.require(&path, "epoch")?.parse("an epoch", Epoch::parse)?,
-        seq: fields.require(&path, "after")?.integer(0..=SEQ_MAX)?,
+        seq: fields.require(&path, seq)?.integer(0..=SEQ_MAX)?,
     })
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{patterns, positions, some_patterns, unavailable};
+use super::{patterns, positions, some_patterns};
 use crate::command::{Mode, Start, Subscribe};
 use crate::dialects::native::fields::{Fields, Path, Value};
 use crate::dialects::native::filter::filter;
@@ -41,10 +41,10 @@ fn mode(fields: &Fields<'_>, path: &Path<'_>) -> Result<Mode, Error> {
 }
 
 fn start(from: Value<'_, '_>) -> Result<Start, Error> {
-    const WHAT: &str = r#""now", {"last":N}, {"since":ms} or {"positions":[…]}"#;
+    const WHAT: &str = r#""now", "stored", {"last":N}, {"since":ms} or {"positions":[…]}"#;
     match from.raw.get() {
         r#""now""# => return Ok(Start::Now),
-        r#""stored""# => return Err(unavailable(from.path, "stored cursors")),
+        r#""stored""# => return Ok(Start::Stored),
         _ => {}
     }
     let (fields, path) = (from.object(WHAT)?, from.path);
@@ -54,7 +54,7 @@ fn start(from: Value<'_, '_>) -> Result<Start, Error> {
     match (last, since, named) {
         (Some(last), None, None) => Ok(Start::Last(last.small_integer(1..=LAST_EVENTS_MAX)?)),
         (None, Some(since), None) => Ok(Start::Since(since.integer(0..=TIME_MS_MAX)?)),
-        (None, None, Some(named)) => Ok(Start::Positions(positions(named)?)),
+        (None, None, Some(named)) => Ok(Start::Positions(positions(named, "after")?)),
         _ => Err(from.must_be(WHAT)),
     }
 }
