@@ -7,8 +7,10 @@ mod interface;
 mod clients;
 /// Commands of clients.
 mod commands;
-/// Subscriptions begin and end.
+/// Subscriptions begin.
 mod subscribing;
+/// Subscriptions end.
+mod unsubscribing;
 /// What a subscription with history waits for.
 mod locating;
 /// Who gets a new event.

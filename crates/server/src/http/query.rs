@@ -181,7 +181,10 @@ mod tests {
             ("topics=a&last=0", "last must be a whole number from 1 to 100000"),
             ("topics=a&last=100001", "last must be a whole number from 1 to 100000"),
             ("topics=a&since=10m", "since must be a time in ms since 1970"),
-            ("topics=a&last=1&since=1", "at most one of last, since and after, and that once"),
+            (
+                "topics=a&last=1&since=1",
+                "at most one of last, since, after and stored, and that once",
+            ),
             (
                 "topics=a&max_rate=1001",
                 "max_rate must be a number of reads per second from 0.001 to 1000",

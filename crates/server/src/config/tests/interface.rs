@@ -90,7 +90,6 @@ fn every_key_of_the_example_is_known_and_what_is_missing_is_refused() {
         "endpoint.names",
         "endpoint.auth = \"required\"",
         "endpoint.tokens",
-        "endpoint.remember",
         "endpoint.limits.devices_per_user",
         "command",
         "source.kind = \"nats\"",

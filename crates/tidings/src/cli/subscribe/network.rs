@@ -191,9 +191,7 @@ impl Talk {
             let item = tokio::select! {
                 item = subscription.next() => item,
                 () = self.news.closed() => {
-                    // Answers would wait behind what nobody takes.
-                    drop(subscription);
-                    let _ = timeout(LEAVE_MAX, &mut acknowledging.0).await;
+                    let _ = timeout(LEAVE_MAX, acknowledging.end(&mut subscription)).await;
                     return None;
                 }
             };
@@ -231,6 +229,18 @@ impl Talk {
 
 /// The task that acknowledges, which ends with what it belongs to.
 struct Acknowledging(JoinHandle<()>);
+
+impl Acknowledging {
+    /// Waits until all that was printed is acknowledged; answers come behind what is let go here.
+    async fn end(&mut self, subscription: &mut Subscription) {
+        loop {
+            tokio::select! {
+                _ = &mut self.0 => return,
+                item = subscription.next() => if item.is_err() { return },
+            }
+        }
+    }
+}
 
 impl Drop for Acknowledging {
     fn drop(&mut self) {
