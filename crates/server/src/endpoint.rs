@@ -10,16 +10,25 @@ use crate::registry::{Connected, Reservation, Way};
 use crate::rendering::Compression;
 use crate::transports::Transport;
 
-/// A path that speaks one dialect, as the workers see it.
-pub(crate) struct Endpoint {
-    /// Its path, and how its clients come.
-    pub(crate) way: Arc<Way>,
-    pub(crate) listen: SocketAddr,
+/// One way to spell what is said at an endpoint; clients choose among several by subprotocol.
+#[derive(Clone)]
+pub(crate) struct Spelling {
     pub(crate) dialect: Arc<dyn Dialect>,
     /// How its events look.
     pub(crate) rendering: Rendering,
     /// How they look to clients that agree on compression, where it is wanted.
     pub(crate) deflated: Option<Rendering>,
+}
+
+/// A path that speaks one dialect, as the workers see it.
+pub(crate) struct Endpoint {
+    /// Its path, and how its clients come.
+    pub(crate) way: Arc<Way>,
+    pub(crate) listen: SocketAddr,
+    /// What is spoken where nothing is chosen.
+    pub(crate) spelling: Spelling,
+    /// What else can be chosen.
+    pub(crate) others: Vec<Spelling>,
     pub(crate) grants: Arc<Grants>,
     pub(crate) origins: Vec<WebOrigin>,
     pub(crate) heartbeat_ms: u32,
@@ -31,6 +40,24 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
+    /// All that is spoken, the default first.
+    fn spellings(&self) -> impl Iterator<Item = &Spelling> {
+        std::iter::once(&self.spelling).chain(&self.others)
+    }
+
+    /// The subprotocols of all that is spoken.
+    pub(crate) fn subprotocols(&self) -> Vec<&'static str> {
+        self.spellings().flat_map(|spelling| spelling.dialect.subprotocols()).copied().collect()
+    }
+
+    /// What a client speaks that agreed on a subprotocol or on none.
+    pub(crate) fn spelling_of(&self, subprotocol: Option<&str>) -> &Spelling {
+        let mut found = self.spellings().filter(|spelling| {
+            spelling.dialect.subprotocols().iter().any(|known| Some(*known) == subprotocol)
+        });
+        found.next().unwrap_or(&self.spelling)
+    }
+
     /// How strongly messages of an endpoint are compressed, if at all.
     pub(crate) fn compression(configured: &Configured) -> Option<Compression> {
         let wanted = configured.compression.as_ref()?;
@@ -46,9 +73,9 @@ pub(crate) fn all(node: &Node) -> Vec<Endpoint> {
     endpoints
         .map(|configured| {
             let path = configured.path.as_str();
-            let native = node.native_endpoint(path, Transport::WebSocket);
-            let deflated = Endpoint::compression(configured).and_then(|c| node.deflated(c));
-            Endpoint { deflated, ..of(&config, configured, native) }
+            let compression = Endpoint::compression(configured);
+            let native = node.native_endpoint(path, Transport::WebSocket, compression);
+            of(&config, configured, native)
         })
         .collect()
 }
@@ -56,7 +83,7 @@ pub(crate) fn all(node: &Node) -> Vec<Endpoint> {
 /// The endpoint of server-sent events: it follows what is set for `/v1/ws`.
 pub(crate) fn events(node: &Node) -> Endpoint {
     let config = node.config();
-    let native = node.native_endpoint("/v1/sse", Transport::ServerSentEvents);
+    let native = node.native_endpoint("/v1/sse", Transport::ServerSentEvents, None);
     let mut endpoints = config.endpoints.iter();
     match endpoints.find(|endpoint| endpoint.path.as_str() == "/v1/ws") {
         Some(configured) => of(&config, configured, native),
@@ -85,6 +112,8 @@ pub(crate) struct Arrival {
     pub(crate) address: Option<SocketAddr>,
     /// What it asked for with its request.
     pub(crate) requests: Vec<Request>,
+    /// What it speaks.
+    pub(crate) spelling: Spelling,
     /// It agreed on compression.
     pub(crate) deflates: bool,
     /// The place that is kept for it; none within the process.
@@ -98,7 +127,7 @@ impl Arrival {
         node: &Node,
         endpoint: &Endpoint,
     ) -> (Connect, Connected, Vec<Request>) {
-        let client = new_client_id();
+        let (client, spelling) = (new_client_id(), &self.spelling);
         let welcome = Welcome {
             client,
             session: String::new(),
@@ -115,8 +144,8 @@ impl Arrival {
             user: None,
             groups: Vec::new(),
             grants: endpoint.grants.clone(),
-            rendering: endpoint.deflated.filter(|_| self.deflates).unwrap_or(endpoint.rendering),
-            conversation: endpoint.dialect.open(),
+            rendering: spelling.deflated.filter(|_| self.deflates).unwrap_or(spelling.rendering),
+            conversation: spelling.dialect.open(),
             heartbeat_ms: endpoint.heartbeat_ms,
             subscriptions_max: endpoint.subscriptions_max,
             welcome: is_welcomed.then(|| Box::new(welcome)),

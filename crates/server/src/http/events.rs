@@ -34,7 +34,8 @@ pub(super) fn answer<B>(
         Err(error) => return whole(response(&error, None)),
     };
     let (address, requests) = (Some(peer.address), vec![asked]);
-    let arrival = Arrival { address, requests, deflates: false, reservation };
+    let spelling = endpoint.spelling.clone();
+    let arrival = Arrival { address, requests, spelling, deflates: false, reservation };
     line.is_stream();
     let events = sse::start(shared, endpoint, arrival, line.end.clone());
     let mut answer = Response::new(Either::Right(events));

@@ -188,8 +188,13 @@ pub(crate) fn push_close(reason: CloseReason, out: &mut Vec<u8>) {
 /// handshake.
 pub(crate) fn attach(shared: &Shared, pipe: DuplexStream) {
     let endpoint = shared.borrow().node.local_endpoint();
-    let (address, requests) = (None, Vec::new());
-    let arrival = Arrival { address, requests, deflates: false, reservation: None };
+    let arrival = Arrival {
+        address: None,
+        requests: Vec::new(),
+        spelling: endpoint.spelling.clone(),
+        deflates: false,
+        reservation: None,
+    };
     start(shared, Stream::pipe(pipe), Bytes::new(), &endpoint, arrival);
 }
 

@@ -73,11 +73,13 @@ fn bytes_in_an_object_are_base64() {
 #[test]
 fn a_batch_is_a_list_of_messages() {
     let stream = stream("news");
-    let mut out = Native.batch_start().unwrap().as_bytes().to_vec();
+    let batch = Native.batch().unwrap();
+    assert_eq!(batch.kind, FrameKind::Text);
+    let mut out = batch.start.as_bytes().to_vec();
     Native.event(&stream, &event("a", json("1")), &mut out);
-    out.push(b',');
+    out.extend_from_slice(batch.separator.as_bytes());
     Native.event(&stream, &event("b", json("2")), &mut out);
-    out.extend_from_slice(Native.batch_end().as_bytes());
+    out.extend_from_slice(batch.end.as_bytes());
     let list: Vec<serde_json::Value> = serde_json::from_slice(&out).unwrap();
     assert_eq!(list[1]["event"]["data"], 2);
 }
