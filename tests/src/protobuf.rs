@@ -43,6 +43,11 @@ fn push_fields(object: &Map<String, Value>, of: &MessageDescriptor, out: &mut Ve
             (Value::Array(items), _) if field.is_list() => {
                 items.iter().for_each(|item| push_field(item, &field, out));
             }
+            // One item alone would be a list of one.
+            (_, _) if field.is_list() => {
+                push_varint(u64::from(field.number() << 3), out);
+                push_varint(1, out);
+            }
             (Value::Object(pairs), Kind::Message(entry)) if field.is_map() => {
                 for (key, value) in pairs {
                     let mut pair = Vec::new();
@@ -211,8 +216,9 @@ fn spelled(value: &Field) -> Value {
         Field::String(text) => json!(text),
         Field::List(items) => items.iter().map(spelled).collect(),
         Field::Map(pairs) => {
-            let pair =
-                |(key, value): (&prost_reflect::MapKey, _)| (key.as_str().unwrap().to_owned(), spelled(value));
+            let pair = |(key, value): (&prost_reflect::MapKey, _)| {
+                (key.as_str().unwrap().to_owned(), spelled(value))
+            };
             Value::Object(pairs.iter().map(pair).collect())
         }
         Field::Message(message) => match message.descriptor().name() {

@@ -165,9 +165,14 @@ impl Socket {
 
     /// Sends a message.
     pub async fn send(&mut self, message: &Value) {
+        self.send_raw(&self.framed(message)).await;
+    }
+
+    /// The frame of a message.
+    pub fn framed(&self, message: &Value) -> Vec<u8> {
         match self.encoding {
-            Encoding::Json => self.send_text(&message.to_string()).await,
-            Encoding::Protobuf => self.send_binary(&protobuf::client_message(message)).await,
+            Encoding::Json => frame::masked(frame::TEXT, message.to_string().as_bytes()),
+            Encoding::Protobuf => frame::masked(frame::BINARY, &protobuf::client_message(message)),
         }
     }
 

@@ -167,7 +167,8 @@ async fn bytes_travel_as_bytes_from_either_side() {
     assert_eq!(data, bytes);
 
     let mut publisher = server.connect().await;
-    let publish = json!({ "topic": "t.b", "content_type": "audio/l16", "headers": { "rate": "16000" } });
+    let publish =
+        json!({ "topic": "t.b", "content_type": "audio/l16", "headers": { "rate": "16000" } });
     publisher.send_publish(&json!({ "id": 1, "publish": publish }), &bytes).await;
     assert_eq!(publisher.json().await["ok"]["seq"], 2);
     let (head, data) = binary(&mut socket).await;

@@ -58,9 +58,8 @@ async fn messages_that_each_take_until_the_next_heartbeat_are_taken() {
     let mut socket = server.connect().await;
     socket.pongs = false;
     for id in 1..=8 {
-        let message =
-            frame::masked(frame::TEXT, &format!(r#"{{"id":{id},"ping":{{}}}}"#).into_bytes());
-        let (begin, rest) = message.split_at(10);
+        let message = socket.framed(&json!({ "id": id, "ping": {} }));
+        let (begin, rest) = message.split_at(message.len() / 2);
         socket.send_raw(begin).await;
         assert!(matches!(socket.next().await, Incoming::Ping(_)));
         socket.send_raw(rest).await;

@@ -1,7 +1,7 @@
 //! What a delivery costs in system calls, counted.
 
-use serde_json::{Value, json};
 use super::start;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn events_that_come_together_leave_each_socket_as_one_write() {

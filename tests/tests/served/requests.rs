@@ -87,8 +87,7 @@ async fn a_wrong_request_is_answered_with_its_id_and_the_fitting_code() {
 
 #[tokio::test]
 async fn messages_beyond_the_rate_are_refused_and_the_client_stays() {
-    let server =
-        start("[[endpoint]]\npath = \"/v1/ws\"\nlimits = { messages = \"5/s\" }\n");
+    let server = start("[[endpoint]]\npath = \"/v1/ws\"\nlimits = { messages = \"5/s\" }\n");
     let mut socket = server.subscriber(&["t"]).await;
     for id in 0..20 {
         socket.send(&json!({ "id": id, "ping": {} })).await;

@@ -167,8 +167,7 @@ async fn hello_comes_first_or_not_at_all() {
 
 #[tokio::test]
 async fn a_hello_with_one_wrong_part_begins_nothing() {
-    let server =
-        start(&format!("{STREAMS}\n[auth.roles.anonymous]\nsubscribe = [\"a.>\"]\n"));
+    let server = start(&format!("{STREAMS}\n[auth.roles.anonymous]\nsubscribe = [\"a.>\"]\n"));
     let mut socket = server.connect().await;
     let body = json!({ "subscriptions": [{ "topics": ["a.x"] }, { "topics": ["secret.x"] }] });
     assert_eq!(socket.ask_refused("hello", body).await["code"], "forbidden");

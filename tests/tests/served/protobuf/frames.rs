@@ -75,8 +75,7 @@ async fn both_are_compressed_where_the_endpoint_has_it() {
     let server = start(endpoint);
     let headers = "Sec-WebSocket-Protocol: tidings.v1.proto\r\n\
                    Sec-WebSocket-Extensions: permessage-deflate\r\n";
-    let reply =
-        http::exchange(server.public, request("/v1/ws", headers).as_bytes()).await;
+    let reply = http::exchange(server.public, request("/v1/ws", headers).as_bytes()).await;
     assert_eq!(reply.header("sec-websocket-protocol"), Some("tidings.v1.proto"));
     assert!(reply.header("sec-websocket-extensions").unwrap().starts_with("permessage-deflate"));
     // Who does not ask for it is served plain.

@@ -59,11 +59,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The field of that key, or the error that it is missing.
-    pub(super) fn require<'p>(
-        &self,
-        path: &'p Path<'p>,
-        key: Key,
-    ) -> Result<Value<'p, 'a>, Error> {
+    pub(super) fn require<'p>(&self, path: &'p Path<'p>, key: Key) -> Result<Value<'p, 'a>, Error> {
         let (name, _) = key;
         self.get(path, key).ok_or_else(|| Error::bad_request(format!("{path}.{name} is missing")))
     }
@@ -248,8 +244,7 @@ impl<'a> Value<'_, 'a> {
     /// An object, its fields checked: none stands twice in JSON, all can be read in Protobuf.
     pub(super) fn object(&self, what: &str) -> Result<Fields<'a>, Error> {
         let Raw::Json(raw) = self.raw else { return self.message(what).map(Fields::Protobuf) };
-        let object: Object<'a> =
-            serde_json::from_str(raw.get()).map_err(|_| self.must_be(what))?;
+        let object: Object<'a> = serde_json::from_str(raw.get()).map_err(|_| self.must_be(what))?;
         object.check(self.path)?;
         Ok(Fields::Json(object))
     }

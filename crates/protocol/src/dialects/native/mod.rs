@@ -40,8 +40,6 @@ use crate::position::StreamName;
 pub const SUBPROTOCOL_JSON: &str = "tidings.v1.json";
 /// The subprotocol of Protobuf in binary frames.
 pub const SUBPROTOCOL_PROTOBUF: &str = "tidings.v1.proto";
-/// What is spoken in that: the file from which clients are generated.
-pub const PROTO_FILE: &str = include_str!("tidings.proto");
 
 /// Most patterns, positions or subscriptions in one list of a message. It keeps a hostile message
 /// from costing more than its size; what a client may subscribe to is the session's limit.

@@ -120,7 +120,9 @@ fn positions(value: Value<'_, '_>) -> Result<Vec<Position>, Error> {
 fn position(value: Value<'_, '_>) -> Result<Position, Error> {
     let (fields, path) = (value.object("an object")?, value.path);
     Ok(Position {
-        stream: fields.require(&path, ("stream", 1))?.parse("a stream's name", StreamName::parse)?,
+        stream: fields
+            .require(&path, ("stream", 1))?
+            .parse("a stream's name", StreamName::parse)?,
         epoch: fields.require(&path, ("epoch", 2))?.parse("an epoch", Epoch::parse)?,
         seq: after(&fields, &path)?,
     })

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 
 use super::{frame, stream};
-use crate::dialects::native::{Native, push_event_object};
+use crate::dialects::native::{Native, NativeProtobuf, push_event_object};
 use crate::{Audience, ClientId, Dialect, Draft, Event, FrameKind, Payload, Topic};
 
 fn event(topic: &str, payload: Payload) -> Event {
@@ -88,4 +88,6 @@ fn a_batch_is_a_list_of_messages() {
 fn names_in_configuration_and_handshake() {
     assert_eq!(Native.name(), "native");
     assert_eq!(Native.subprotocols(), ["tidings.v1.json"]);
+    assert_eq!(NativeProtobuf.name(), "native");
+    assert_eq!(NativeProtobuf.subprotocols(), ["tidings.v1.proto"]);
 }
