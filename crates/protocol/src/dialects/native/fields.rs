@@ -38,6 +38,7 @@ impl fmt::Display for Path<'_> {
 }
 
 /// The fields of one object, however it is encoded.
+#[expect(clippy::large_enum_variant, reason = "on the stack, while one message is read")]
 pub(super) enum Fields<'a> {
     /// A JSON object.
     Json(Object<'a>),
