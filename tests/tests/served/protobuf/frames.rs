@@ -70,18 +70,21 @@ async fn both_are_spoken_at_one_endpoint_and_say_the_same() {
 }
 
 #[tokio::test]
-async fn both_are_compressed_where_the_endpoint_has_it() {
-    let endpoint = "[[endpoint]]\npath = \"/v1/ws\"\ncompression = { above = \"1KiB\" }\n";
-    let server = start(endpoint);
-    let headers = "Sec-WebSocket-Protocol: tidings.v1.proto\r\n\
-                   Sec-WebSocket-Extensions: permessage-deflate\r\n";
-    let reply = http::exchange(server.public, request("/v1/ws", headers).as_bytes()).await;
-    assert_eq!(reply.header("sec-websocket-protocol"), Some("tidings.v1.proto"));
-    assert!(reply.header("sec-websocket-extensions").unwrap().starts_with("permessage-deflate"));
-    // Who does not ask for it is served plain.
-    let mut socket = server.subscriber(&["t"]).await;
-    server.publish("t", json!("x".repeat(5_000))).await;
-    assert_eq!(socket.json().await["event"]["data"], "x".repeat(5_000));
+async fn an_event_is_rendered_once_for_each_encoding() {
+    let server = start("[server]\nworkers = 1\n");
+    let mut sockets = Vec::new();
+    for _ in 0..10 {
+        sockets.push(server.subscriber(&["t"]).await);
+        let mut json = Socket::open(server.public).await;
+        json.subscribe(&["t"]).await;
+        sockets.push(json);
+    }
+    let before = server.metric("renderings").await;
+    server.publish("t", json!(1)).await;
+    for socket in &mut sockets {
+        assert_eq!(socket.json_with("event").await["event"]["data"], 1);
+    }
+    assert_eq!(server.metric("renderings").await - before, 2);
 }
 
 #[tokio::test]
