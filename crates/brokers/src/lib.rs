@@ -2,8 +2,8 @@
 
 /// The time, as brokers are told it.
 pub mod clock;
-/// Events in this process: in memory, later also in a directory.
+/// Events in this process: in memory, or in a directory.
 pub mod embedded;
 
 pub use clock::{Clock, ManualClock, Now, SystemClock};
-pub use embedded::{Embedded, Options};
+pub use embedded::{Embedded, Level, Notice, OpenError, Options, Tell};

@@ -25,6 +25,7 @@ const COMMANDS_MAX: usize = 64;
 pub(crate) enum Command {
     Publish(Publish, Reply<Appended>),
     History(History, Reply<HistoryPage>),
+    Acknowledge(Vec<Position>, Reply<Vec<Position>>),
     Ping(Reply<u64>),
     Subscribe { key: Key, options: Subscribe, queue: mpsc::Sender<Item>, reply: Reply<Started> },
 }
@@ -172,6 +173,17 @@ impl Client {
     /// or what ended the client.
     pub async fn history(&self, history: History) -> Result<HistoryPage, Error> {
         self.ask(|reply| Command::History(history, reply)).await
+    }
+
+    /// Says that this device, which [`Options::device`] names, has everything up to these
+    /// positions, one per stream; answered once that is stored, with how far the device has
+    /// acknowledged by then. [`protocol::Start::Stored`] begins behind it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for a position that was not delivered, or of an epoch that is over;
+    /// [`Error::Timeout`] where the server does not answer, or what ended the client.
+    pub async fn acknowledge(&self, positions: Vec<Position>) -> Result<Vec<Position>, Error> {
+        self.ask(|reply| Command::Acknowledge(positions, reply)).await
     }
 
     /// Asks for the server's time, in ms since 1970.

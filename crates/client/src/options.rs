@@ -1,12 +1,15 @@
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use protocol::{Audience, Epoch, Pattern, Payload, Seq, Start, StreamName, Topic};
+use protocol::dialects::native::read_filter;
+use protocol::{Audience, Epoch, Filter, Pattern, Payload, Seq, Start, StreamName, Topic};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::error::Error;
+use crate::event::Event;
 
 /// How a client behaves.
 #[derive(Clone)]
@@ -67,6 +70,7 @@ impl fmt::Debug for Options {
 pub struct Subscribe {
     pub(crate) topics: Vec<Pattern>,
     pub(crate) except: Vec<Pattern>,
+    pub(crate) filter: Option<Arc<Filter>>,
     pub(crate) from: Start,
     pub(crate) latest: bool,
     pub(crate) max_rate: Option<f64>,
@@ -84,7 +88,8 @@ impl Subscribe {
             return Err(Error::Invalid("a subscription needs at least one pattern".into()));
         }
         let (except, from) = (Vec::new(), Start::Now);
-        Ok(Self { topics, except, from, latest: false, max_rate: None, batch_ms: None })
+        let (latest, max_rate, batch_ms) = (false, None, None);
+        Ok(Self { topics, except, filter: None, from, latest, max_rate, batch_ms })
     }
 
     /// Leaves out what these patterns match.
@@ -93,6 +98,16 @@ impl Subscribe {
     /// [`Error::Invalid`] where one breaks a rule of patterns.
     pub fn except<S: AsRef<str>>(mut self, except: &[S]) -> Result<Self, Error> {
         self.except = patterns(except)?;
+        Ok(self)
+    }
+
+    /// Only events of whose data this holds: a filter as JSON, such as
+    /// `{"field":"/confidence","op":"ge","value":0.8}`. Bytes pass no filter.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], naming the place in the filter, where it is none.
+    pub fn filter(mut self, filter: &str) -> Result<Self, Error> {
+        self.filter = Some(Arc::new(read_filter(filter)?));
         Ok(self)
     }
 
@@ -129,9 +144,12 @@ impl Subscribe {
         self
     }
 
-    pub(crate) fn matches(&self, topic: &Topic) -> bool {
-        let matches = |pattern: &Pattern| pattern.matches(topic);
-        self.topics.iter().any(matches) && !self.except.iter().any(matches)
+    /// Whether it asked for this event: another subscription of the client may have.
+    pub(crate) fn wants(&self, event: &Event) -> bool {
+        let matches = |pattern: &Pattern| pattern.matches(&event.topic);
+        self.topics.iter().any(matches)
+            && !self.except.iter().any(matches)
+            && self.filter.as_ref().is_none_or(|filter| filter.accepts(&event.payload))
     }
 
     /// Whether both read a stream in the same delivery mode.

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use protocol::Appended;
+use protocol::{Appended, Position};
 use tokio::sync::oneshot;
 
 use crate::error::Error;
@@ -16,6 +16,7 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 pub(crate) enum Waiting {
     Publish(Reply<Appended>),
     History(Reply<HistoryPage>),
+    Acknowledge(Reply<Vec<Position>>),
     Ping(Reply<u64>),
     Subscribe(Key),
     Unsubscribe(Key),
@@ -27,6 +28,7 @@ impl Waiting {
         match self {
             Self::Publish(reply) => reply.is_closed(),
             Self::History(reply) => reply.is_closed(),
+            Self::Acknowledge(reply) => reply.is_closed(),
             Self::Ping(reply) => reply.is_closed(),
             // Until the answer, which may have to be undone.
             Self::Subscribe(_) | Self::Unsubscribe(_) => false,
@@ -49,6 +51,7 @@ impl Waiting {
         match self {
             Self::Publish(reply) => drop(reply.send(Err(error))),
             Self::History(reply) => drop(reply.send(Err(error))),
+            Self::Acknowledge(reply) => drop(reply.send(Err(error))),
             Self::Ping(reply) => drop(reply.send(Err(error))),
             Self::Subscribe(_) | Self::Unsubscribe(_) => {}
         }

@@ -100,6 +100,9 @@ impl State {
             Command::History(history, reply) => {
                 self.ask(Waiting::History(reply), |id| wire::history(id, &history));
             }
+            Command::Acknowledge(positions, reply) => {
+                self.ask(Waiting::Acknowledge(reply), |id| wire::acknowledge(id, &positions));
+            }
             Command::Ping(reply) => self.ask(Waiting::Ping(reply), wire::ping),
             Command::Subscribe { reply, .. } if reply.is_closed() => {}
             Command::Subscribe { key, options, queue, reply } => {
@@ -297,6 +300,9 @@ impl State {
             }
             (Waiting::History(reply), Ok(ok)) => {
                 let _ = reply.send(wire::read_history_page(&ok));
+            }
+            (Waiting::Acknowledge(reply), Ok(ok)) => {
+                let _ = reply.send(wire::read_acknowledged(&ok));
             }
             (Waiting::Ping(reply), Ok(ok)) => {
                 let _ = reply.send(wire::read_time(&ok));

@@ -198,7 +198,7 @@ impl Subscriptions {
     pub(crate) fn live(&mut self, mut event: Event, deliveries: &mut Deliveries) {
         event.epoch = self.epochs.get(&event.stream).cloned();
         for entry in self.entries.values_mut().filter(|entry| entry.is_live()) {
-            if entry.options.matches(&event.topic) {
+            if entry.options.wants(&event) {
                 let seen = entry.seen(&event.stream, event.epoch.as_ref());
                 let is_new = seen.take_live(event.seq);
                 if !self.is_mixed {
@@ -319,7 +319,7 @@ fn first_seen(from: &Start, position: &Position, is_shared: bool) -> Seen {
     let Position { stream, epoch, seq } = position;
     let begin = match from {
         Start::Now => Some(*seq),
-        Start::Last(_) | Start::Since(_) => None,
+        Start::Last(_) | Start::Since(_) | Start::Stored => None,
         Start::Positions(asked) => {
             let asked = asked.iter().find(|asked| asked.stream == *stream && asked.epoch == *epoch);
             // A stream, or an epoch, that was not named starts at its first kept event.

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use protocol::{Appended, Draft, Durability, Epoch, Error, Event, GapReason, Seq, StreamName};
 
+use crate::cursors::{Cursor, CursorQuery, Device};
 use crate::selector::Selector;
 use crate::streams::StreamIndex;
 use crate::tail::Tail;
@@ -34,6 +35,20 @@ pub trait Broker: Send + Sync {
         answer: Answer<Result<Page, Error>>,
     );
 
+    /// Like [`Broker::read`], for who wants only what is selected: what cannot be may be left out,
+    /// and need not be read. [`Page::scanned_to`] says how far the page goes.
+    fn read_selected(
+        &self,
+        stream: StreamIndex,
+        after: Seq,
+        selector: Selector,
+        bytes_max: usize,
+        answer: Answer<Result<Page, Error>>,
+    ) {
+        drop(selector);
+        self.read(stream, after, bytes_max, answer);
+    }
+
     /// Finds the place before the first event that a subscription with history wants.
     fn locate(
         &self,
@@ -43,15 +58,50 @@ pub trait Broker: Send + Sync {
         answer: Answer<Result<Located, Error>>,
     );
 
+    /// Stores that a device has everything of a stream up to `seq`, and answers once that is as
+    /// durable as the stream, with the device's cursor: within an epoch it only grows.
+    ///
+    /// An error where the stream has another epoch by now, or no such event yet.
+    fn acknowledge(
+        &self,
+        stream: StreamIndex,
+        device: Device,
+        epoch: Epoch,
+        seq: Seq,
+        answer: Answer<Result<Cursor, Error>>,
+    );
+
+    /// The cursor of a device, which may be of an earlier epoch; none where the device never
+    /// acknowledged, or so long ago that it is forgotten. To ask for it counts as using it.
+    fn cursor(
+        &self,
+        stream: StreamIndex,
+        device: Device,
+        answer: Answer<Result<Option<Cursor>, Error>>,
+    );
+
+    /// Cursors of a stream, in the order of their devices.
+    fn cursors(
+        &self,
+        stream: StreamIndex,
+        query: CursorQuery,
+        answer: Answer<Result<Vec<(Device, Cursor)>, Error>>,
+    );
+
     /// The stream's tail, which the broker keeps up to date.
     fn tail(&self, stream: StreamIndex) -> Option<Arc<Tail>>;
 
     /// What the stream holds at this moment.
     fn state(&self, stream: StreamIndex) -> Option<StreamState>;
 
-    /// Lets retention by age take hold, and tells the tails what expired; called about once a
-    /// second.
+    /// Lets retention by age take hold, tells the tails what expired, and forgets cursors that
+    /// nobody used for long; called about once a second. Must not block: it may take hold later,
+    /// though before what is appended afterwards is answered.
     fn maintain(&self);
+
+    /// Makes what was appended as durable as it can be, and takes nothing any more; called once at
+    /// the end, and may take its time.
+    fn close(&self) {}
 }
 
 /// Contiguous events as they were appended or stored together; never empty.
@@ -145,15 +195,26 @@ impl Segment {
     }
 }
 
-/// What a read brought: contiguous segments from the first kept event after the asked place.
+/// What a read brought: contiguous segments from the first kept event after the asked place; where
+/// it was asked for what is selected, with pieces left out.
 #[derive(Clone, Debug)]
 pub struct Page {
     /// The stream's epoch.
     pub epoch: Epoch,
     /// First kept seq; `last + 1` where nothing is kept.
     pub first: Seq,
-    /// In seq order. Empty only where nothing is kept after the asked place.
+    /// In seq order. Empty only where nothing is kept after the asked place, or all was left out.
     pub segments: Vec<Segment>,
+    /// Nothing that was asked for stands between the last segment and here, this seq included.
+    pub scanned_to: Seq,
+}
+
+impl Page {
+    /// A page of everything after a place.
+    pub fn new(epoch: Epoch, first: Seq, segments: Vec<Segment>) -> Self {
+        let scanned_to = segments.last().map_or(0, Segment::last);
+        Self { epoch, first, segments, scanned_to }
+    }
 }
 
 /// What [`Broker::locate`] looks for.

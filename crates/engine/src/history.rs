@@ -110,8 +110,9 @@ fn read_on(mut reading: Reading) {
                 read_on(next);
             }
         };
-        let broker = reading.broker.clone();
-        broker.read(reading.stream, reading.after, PAGE_BYTES, Box::new(answer));
+        let (broker, selector) = (reading.broker.clone(), reading.selector.clone());
+        let (stream, after, answer) = (reading.stream, reading.after, Box::new(answer));
+        broker.read_selected(stream, after, selector, PAGE_BYTES, answer);
         let mut meeting = asking.lock();
         let Meeting::Page(page) = mem::replace(&mut *meeting, Meeting::Nobody) else {
             *meeting = Meeting::Reading(reading);
@@ -143,7 +144,7 @@ impl Reading {
             if self.pages < PAGES_MAX {
                 return Some(self);
             }
-        } else if page.segments.is_empty() {
+        } else if page.segments.is_empty() && page.scanned_to <= self.after {
             self.finish(page.epoch, false);
             return None;
         } else if !self.take(&page) && self.pages < PAGES_MAX {
@@ -171,6 +172,7 @@ impl Reading {
                 }
             }
         }
+        self.after = self.after.max(page.scanned_to);
         self.scanned >= SCAN_MAX
     }
 

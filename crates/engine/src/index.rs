@@ -2,9 +2,12 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use protocol::{Mode, Pattern, SubscriptionId, Topic};
+use protocol::{Event, Filter, Mode, Pattern, SubscriptionId, Topic};
 use slab::Slab;
 use smallvec::SmallVec;
+
+use crate::filters::{FilterKey, Filters};
+use crate::streams::StreamIndex;
 
 /// A subscription's place in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,6 +23,7 @@ const ROOT: NodeKey = 0;
 pub(crate) struct Index {
     nodes: Slab<Node>,
     subscriptions: Slab<Subscription>,
+    filters: Filters,
     generation: u64,
     /// Nodes that matches looked at so far.
     visited: Cell<u64>,
@@ -49,6 +53,7 @@ pub(crate) struct Subscription {
     pub(crate) mode: Mode,
     takes: SmallVec<[Taken; 1]>,
     except: Arc<[Pattern]>,
+    filter: Option<FilterKey>,
 }
 
 /// A pattern of a subscription: the node at which it ends, and the place among its subscribers.
@@ -61,7 +66,8 @@ impl Index {
     pub(crate) fn new() -> Self {
         let mut nodes = Slab::new();
         nodes.insert(Node::default());
-        Self { nodes, subscriptions: Slab::new(), generation: 0, visited: Cell::new(0) }
+        let (subscriptions, filters) = (Slab::new(), Filters::new());
+        Self { nodes, subscriptions, filters, generation: 0, visited: Cell::new(0) }
     }
 
     /// Changes whenever a match may come out differently.
@@ -85,12 +91,15 @@ impl Index {
         mode: Mode,
         topics: &[Pattern],
         except: Vec<Pattern>,
+        filter: Option<&Arc<Filter>>,
     ) -> SubscriptionKey {
         self.generation += 1;
         let takes = SmallVec::new();
         // An empty one of its own would cost an allocation.
         let except = if except.is_empty() { Arc::default() } else { except.into() };
-        let place = self.subscriptions.insert(Subscription { session, id, mode, takes, except });
+        let filter = filter.map(|filter| self.filters.hold(filter));
+        let subscription = Subscription { session, id, mode, takes, except, filter };
+        let place = self.subscriptions.insert(subscription);
         let key = SubscriptionKey(place as u32);
         for pattern in topics {
             self.take(key, pattern);
@@ -151,7 +160,25 @@ impl Index {
             let Some(taken) = subscription.takes.pop() else { break };
             self.leave(taken);
         }
-        self.subscriptions.try_remove(key.0 as usize);
+        let removed = self.subscriptions.try_remove(key.0 as usize);
+        if let Some(filter) = removed.and_then(|subscription| subscription.filter) {
+            self.filters.release(filter);
+        }
+    }
+
+    /// The filters of its subscriptions.
+    pub(crate) fn filters(&self) -> &Filters {
+        &self.filters
+    }
+
+    /// A stream begins an epoch: its seqs name other events.
+    pub(crate) fn forget_verdicts(&mut self, at: StreamIndex) {
+        self.filters.forget(at);
+    }
+
+    /// What must hold of the events of a subscription.
+    pub(crate) fn filter(&self, subscription: &Subscription) -> Option<&Arc<Filter>> {
+        self.filters.get(subscription.filter?)
     }
 
     /// Where a pattern ends, if anybody subscribes to it.
@@ -262,6 +289,17 @@ impl Index {
             && !subscription.leaves(topic)
     }
 
+    /// Whether this one subscription takes an event of a stream, its filter included.
+    pub(crate) fn wants(
+        &self,
+        subscription: &Subscription,
+        at: StreamIndex,
+        event: &Event,
+    ) -> bool {
+        let accepts = |filter| self.filters.accepts(filter, at, event);
+        self.takes(subscription, event.topic()) && subscription.filter.is_none_or(accepts)
+    }
+
     /// Compares the tokens on the way up from `node` with the topic's from the end.
     fn node_matches(&self, node: NodeKey, topic: &Topic) -> bool {
         let mut way: SmallVec<[&str; 16]> = SmallVec::new();
@@ -327,6 +365,11 @@ impl Subscription {
         self.takes.iter().any(|taken| taken.node == node)
     }
 
+    /// What must hold of its events, by name.
+    pub(crate) fn filter(&self) -> Option<FilterKey> {
+        self.filter
+    }
+
     /// How many patterns it takes.
     pub(crate) fn topic_count(&self) -> usize {
         self.takes.len()
@@ -389,7 +432,7 @@ mod tests {
                     }
                     _ => {
                         let key =
-                            index.insert(0, SubscriptionId(1), Mode::EVERY, &takes, except.clone());
+                            index.insert(0, SubscriptionId(1), Mode::EVERY, &takes, except.clone(), None);
                         model.push((key, takes, except));
                     }
                 }

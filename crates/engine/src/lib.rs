@@ -8,10 +8,14 @@
 pub mod streams;
 /// The interface to where events are kept.
 pub mod broker;
+/// How far devices have acknowledged.
+pub mod cursors;
 /// The newest events of a stream, shared by the workers of a node.
 pub mod tail;
 /// A worker: its clients' sessions and how events reach them.
 pub mod worker;
+/// What must hold of the data of events, and what was found.
+mod filters;
 /// Subscriptions of a worker's clients, as a tree of pattern tokens.
 mod index;
 /// A client: its subscriptions, and its places in the streams.
@@ -20,6 +24,8 @@ mod session;
 mod view;
 /// The interface to what makes bytes of events.
 pub mod render;
+/// What a mistake of a dialect can reach.
+mod isolated;
 /// Rendered events, shared by the clients of a worker.
 mod run;
 /// A client's write in flight.
@@ -32,13 +38,15 @@ pub mod grants;
 pub mod history;
 
 pub use broker::{Answer, Batch, Broker, Hole, Locate, Located, Page, Segment, StreamState};
+pub use cursors::{Cursor, CursorQuery, Device};
 pub use grants::{Action, Grants};
+pub use isolated::{Panicked, isolated};
 pub use render::{Renderer, Rendering, Stream};
 pub use selector::{Selector, Viewer};
 pub use session::SessionCounts;
 pub use streams::{Retention, StreamIndex, StreamSpec, StreamTable};
 pub use tail::{Pull, Tail, Wake};
 pub use worker::{
-    ClientKey, Connect, Counters, Limits, LocateTicket, Now, Request, SessionTokens, SessionView,
-    Snapshot, Ticket, Worker,
+    ClientKey, Connect, Counters, Limits, LocateTicket, Now, Remember, Remembered, Request,
+    SessionTokens, SessionView, Snapshot, Ticket, Worker,
 };

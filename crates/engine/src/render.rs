@@ -1,4 +1,4 @@
-use protocol::{Conversation, Epoch, Event, Message, Position, StreamName};
+use protocol::{Conversation, Epoch, Event, Gap, Message, Position, StreamName};
 
 /// What bytes an event becomes: dialect, root, options and transport, interned to a small number
 /// by the [`Renderer`].
@@ -16,6 +16,9 @@ pub trait Renderer {
         event: &Event,
         out: &mut Vec<u8>,
     );
+
+    /// Appends a gap that stands for an event, as every client of the rendering gets it.
+    fn gap(&mut self, rendering: Rendering, gap: &Gap, out: &mut Vec<u8>);
 
     /// Appends the event as an item of a batch, behind a separator unless it is the first in `out`,
     /// and returns `true`; or as a whole frame where it cannot stand in a batch, and returns `false`.

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use protocol::{Audience, ClientId, Event, Pattern};
+use protocol::{Audience, ClientId, Event, Filter, Pattern, Topic};
 
 /// Which events are asked for, and who asks.
 #[derive(Clone, Debug)]
@@ -9,6 +9,8 @@ pub struct Selector {
     pub topics: Vec<Pattern>,
     /// Patterns to leave out.
     pub except: Vec<Pattern>,
+    /// What must hold of the data.
+    pub filter: Option<Arc<Filter>>,
     /// Who asks; `None` is the operator, who sees every audience.
     pub viewer: Option<Viewer>,
 }
@@ -16,10 +18,15 @@ pub struct Selector {
 impl Selector {
     /// Whether the event is asked for and may be seen.
     pub fn selects(&self, event: &Event) -> bool {
-        let topic = event.topic();
+        self.takes(event.topic())
+            && self.viewer.as_ref().is_none_or(|viewer| viewer.sees(&event.draft.audience))
+            && self.filter.as_ref().is_none_or(|filter| filter.accepts(&event.draft.payload))
+    }
+
+    /// Whether the topic is asked for.
+    pub fn takes(&self, topic: &Topic) -> bool {
         self.topics.iter().any(|pattern| pattern.matches(topic))
             && !self.except.iter().any(|pattern| pattern.matches(topic))
-            && self.viewer.as_ref().is_none_or(|viewer| viewer.sees(&event.draft.audience))
     }
 }
 

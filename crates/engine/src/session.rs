@@ -2,16 +2,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use protocol::{
-    Audience, ClientId, Conversation, Mode, Pattern, Position, Request, Seq, Subscribe,
-    SubscriptionId, Topic,
+    Audience, ClientId, Conversation, Event, Filter, Mode, Pattern, Position, Request, Seq,
+    Subscribe, SubscriptionId,
 };
 
 use crate::broker::Located;
+use crate::cursors::Cursor;
 use crate::grants::Grants;
-use crate::index::{Index, Subscription, SubscriptionKey};
+use crate::index::{Index, SubscriptionKey};
 use crate::outbox::Outbox;
 use crate::render::Rendering;
 use crate::streams::StreamIndex;
+use crate::worker::Remembering;
 
 /// Most gaps that are remembered for readers that have not reached them.
 const GAPS_MAX: usize = 64;
@@ -35,8 +37,10 @@ pub(crate) struct Session {
     pub(crate) subscription_last: u32,
     pub(crate) heartbeat_ms: u32,
     pub(crate) subscriptions_max: u32,
-    /// Publishes that are not answered yet.
-    pub(crate) appends: u32,
+    /// Publishes and acknowledgements that are not answered yet.
+    pub(crate) unanswered: u32,
+    /// Bytes of those publishes.
+    pub(crate) append_bytes: usize,
     pub(crate) client: ClientId,
     pub(crate) user: Option<Arc<str>>,
     pub(crate) grants: Arc<Grants>,
@@ -83,6 +87,10 @@ pub(crate) struct Reader {
 #[derive(Default)]
 pub(crate) struct Rare {
     pub(crate) groups: Vec<Arc<str>>,
+    /// The device that the client named: its cursors are stored under it.
+    pub(crate) device: Option<Arc<str>>,
+    /// Set where the client is remembered when its connection ends.
+    pub(crate) remembering: Option<Box<Remembering>>,
     /// Subscriptions that began at a position which their reader has not reached yet.
     pub(crate) beginnings: Vec<Beginning>,
     /// Subscriptions that ended at a position which some reader has not reached yet.
@@ -121,6 +129,7 @@ pub(crate) struct Beginning {
 pub(crate) struct Ending {
     pub(crate) topics: Arc<[Pattern]>,
     pub(crate) except: Arc<[Pattern]>,
+    pub(crate) filter: Option<Arc<Filter>>,
     pub(crate) mode: Mode,
     pub(crate) stream: StreamIndex,
     pub(crate) after: Seq,
@@ -138,6 +147,8 @@ pub(crate) struct Replay {
     pub(crate) is_latest: bool,
     /// It was asked for from an epoch that is over: a gap comes first.
     pub(crate) is_reset: bool,
+    /// It brings what the client's device has not acknowledged: nothing behind it can be before.
+    pub(crate) is_stored: bool,
     pub(crate) cursor: Seq,
     pub(crate) until: Seq,
 }
@@ -155,7 +166,16 @@ pub(crate) struct Subscribing {
     /// Places that are to be looked up, each for one of `bodies`; the next one is the last.
     pub(crate) to_locate: Vec<(usize, StreamIndex)>,
     /// Places that were looked up, sorted.
-    pub(crate) located: Vec<(usize, StreamIndex, Located)>,
+    pub(crate) found: Vec<(usize, StreamIndex, Found)>,
+}
+
+/// A place that was looked up.
+#[derive(Clone, Debug)]
+pub(crate) enum Found {
+    /// Where history begins.
+    Located(Located),
+    /// How far the device has acknowledged, if it has.
+    Stored(Option<Cursor>),
 }
 
 impl Rare {
@@ -218,30 +238,29 @@ impl Session {
         !self.is_blocked && self.outbox.as_ref().is_none_or(|outbox| !outbox.is_full())
     }
 
-    /// Which of its readers owns an event of `topic` at `seq`: the most generous one among the
-    /// subscriptions that hold there. Every event has one owner, so none comes twice.
+    /// Which of its readers owns an event: the most generous one among the subscriptions that hold
+    /// there and accept it. Every event has one owner, so none comes twice.
     pub(crate) fn owner(
         &self,
         index: &Index,
         stream: StreamIndex,
         stream_mode: Mode,
-        topic: &Topic,
-        seq: Seq,
+        event: &Event,
     ) -> Option<Mode> {
         let mut owner: Option<Mode> = None;
         for key in &self.subscriptions {
             let Some(subscription) = index.get(*key) else { continue };
             let mode = subscription.mode.narrowed(stream_mode);
             if owner.is_none_or(|best| mode < best)
-                && index.takes(subscription, topic)
-                && self.has_begun(*key, stream, seq)
+                && self.has_begun(*key, stream, event.seq)
+                && index.wants(subscription, stream, event)
             {
                 owner = Some(mode);
             }
         }
         let best = owner?;
         let endings = self.rare.as_ref().map(|rare| &*rare.endings).unwrap_or_default();
-        let held = endings.iter().filter(|ending| ending.holds(stream, topic, seq));
+        let held = endings.iter().filter(|ending| ending.holds(stream, event));
         Some(held.map(|ending| ending.mode).fold(best, Mode::min))
     }
 
@@ -251,6 +270,16 @@ impl Session {
         beginnings
             .find(|beginning| beginning.subscription == key && beginning.stream == stream)
             .is_none_or(|beginning| seq > beginning.after)
+    }
+
+    /// Forgets which gaps of a stream were told, where nobody reads it any more: who subscribes to
+    /// it anew is told of them again.
+    pub(crate) fn forget_gaps(&mut self, stream: StreamIndex) {
+        if let Some(rare) = &mut self.rare
+            && !self.readers.iter().any(|reader| reader.stream == stream)
+        {
+            rare.gaps.retain(|gap| gap.stream != stream);
+        }
     }
 
     /// Stops live readers of a stream at `read`: they go on when its replays are done.
@@ -282,6 +311,7 @@ impl Ending {
     pub(crate) fn extend(&mut self, other: &Self) -> bool {
         let is_same = (self.stream, self.mode) == (other.stream, other.mode)
             && (&self.topics, &self.except) == (&other.topics, &other.except)
+            && self.filter == other.filter
             && (self.after..=self.until).contains(&other.after);
         if is_same {
             self.until = self.until.max(other.until);
@@ -294,16 +324,21 @@ impl Ending {
         self.topics.len() + self.except.len()
     }
 
-    fn holds(&self, stream: StreamIndex, topic: &Topic, seq: Seq) -> bool {
+    fn holds(&self, stream: StreamIndex, event: &Event) -> bool {
+        let (seq, topic) = (event.seq, event.topic());
         self.stream == stream
             && seq > self.after
             && seq <= self.until
             && self.topics.iter().any(|pattern| pattern.matches(topic))
             && !self.except.iter().any(|pattern| pattern.matches(topic))
+            && self.filter.as_ref().is_none_or(|filter| filter.accepts(&event.draft.payload))
     }
 }
 
-/// Whether `topic` is taken by a subscription, for replays of it.
-pub(crate) fn takes(index: &Index, key: SubscriptionKey, topic: &Topic) -> bool {
-    index.get(key).is_some_and(|subscription: &Subscription| index.takes(subscription, topic))
+impl Replay {
+    /// Whether its subscription asks for an event.
+    pub(crate) fn wants(&self, index: &Index, event: &Event) -> bool {
+        let subscription = index.get(self.subscription);
+        subscription.is_some_and(|subscription| index.wants(subscription, self.stream, event))
+    }
 }

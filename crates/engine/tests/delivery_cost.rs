@@ -12,10 +12,11 @@ use engine::{
     Renderer, Rendering, Retention, Segment, Selector, SessionTokens, Stream, StreamIndex,
     StreamSpec, StreamState, StreamTable, Tail, Wake, Worker,
 };
+use protocol::filter::{Comparison, Condition, Number, Pointer, Scalar, Test};
 use protocol::{
-    Appended, ClientId, Command, Conversation, Draft, Durability, Epoch, Error, Event, Frame,
-    FrameKind, Message, Misspelled, Mode, Pattern, Payload, Position, Request, Seq, Start,
-    StreamName, Subscribe, Topic,
+    Appended, ClientId, Command, Conversation, Draft, Durability, Epoch, Error, Event, Filter,
+    Frame, FrameKind, Gap, Message, Misspelled, Mode, Pattern, Payload, Position, Request, Seq,
+    Start, StreamName, Subscribe, Topic,
 };
 
 const STREAM: StreamIndex = StreamIndex(0);
@@ -27,6 +28,36 @@ impl Broker for OnlyTail {
     fn append(&self, _: StreamIndex, _: Vec<Draft>, _: Answer<Vec<Result<Appended, Error>>>) {}
     fn read(&self, _: StreamIndex, _: Seq, _: usize, _: Answer<Result<Page, Error>>) {}
     fn locate(&self, _: StreamIndex, _: Selector, _: Locate, _: Answer<Result<Located, Error>>) {}
+
+    fn acknowledge(
+        &self,
+        _: StreamIndex,
+        _: engine::Device,
+        _: protocol::Epoch,
+        _: Seq,
+        _: Answer<Result<engine::Cursor, Error>>,
+    ) {
+        unreachable!("nobody acknowledges here")
+    }
+
+    fn cursor(
+        &self,
+        _: StreamIndex,
+        _: engine::Device,
+        _: Answer<Result<Option<engine::Cursor>, Error>>,
+    ) {
+        unreachable!("nobody asks for cursors here")
+    }
+
+    fn cursors(
+        &self,
+        _: StreamIndex,
+        _: engine::CursorQuery,
+        _: Answer<Result<Vec<(engine::Device, engine::Cursor)>, Error>>,
+    ) {
+        unreachable!("nobody asks for cursors here")
+    }
+
     fn tail(&self, _: StreamIndex) -> Option<Arc<Tail>> {
         Some(self.0.clone())
     }
@@ -51,6 +82,7 @@ impl Renderer for Bare {
             out.extend_from_slice(data);
         }
     }
+    fn gap(&mut self, _: Rendering, _: &Gap, _: &mut Vec<u8>) {}
     fn batch_item(&mut self, _: Rendering, _: &Stream<'_>, _: &Event, _: &mut Vec<u8>) -> bool {
         true
     }
@@ -122,26 +154,30 @@ impl World {
     }
 
     fn connect(&mut self, id: u128) {
-        self.connect_to(id, "a.b");
+        self.connect_to(id, "a.b", None);
     }
 
-    fn connect_to(&mut self, id: u128, topic: &str) {
+    fn connect_to(&mut self, id: u128, topic: &str, filter: Option<&Filter>) {
         let all = vec![Pattern::parse(">").unwrap()];
         let connect = Connect {
             client: ClientId(id),
             user: None,
             groups: Vec::new(),
+            device: None,
+            remember: None,
             grants: Arc::new(Grants { subscribe: all, publish: Vec::new() }),
             rendering: Rendering(0),
             conversation: Box::new(Silent),
             heartbeat_ms: 30_000,
             subscriptions_max: 10,
+            opening: Vec::new(),
             welcome: None,
         };
         let key = self.worker.connect(Now::default(), connect);
         let topics = vec![Pattern::parse(topic).unwrap()];
         let (except, start, mode) = (Vec::new(), Start::Now, Mode::EVERY);
-        let subscribe = Subscribe { topics, except, start, mode };
+        let filter = filter.cloned().map(Arc::new);
+        let subscribe = Subscribe { topics, except, filter, start, mode };
         let command = Command::Subscribe(Box::new(subscribe));
         self.worker.handle_command(Now::default(), key, Request { id: None, command });
         self.clients.push(key);
@@ -261,7 +297,7 @@ fn a_match_costs_the_same_however_many_others_subscribe_elsewhere() {
     let visited = |others: u128| {
         let mut world = World::new(10);
         for other in 0..others {
-            world.connect_to(1_000 + other, &format!("other.t{other}.>"));
+            world.connect_to(1_000 + other, &format!("other.t{other}.>"), None);
         }
         let before = world.worker.nodes_visited();
         world.burst(1);
@@ -270,4 +306,68 @@ fn a_match_costs_the_same_however_many_others_subscribe_elsewhere() {
     let (few, many) = (visited(1), visited(10_000));
     assert_eq!(few, many);
     assert!(few <= 3, "{few} nodes for two tokens");
+}
+
+/// A temperature that is at least so high.
+fn warmer_than(celsius: &str) -> Filter {
+    let value = Scalar::Number(Number::parse(celsius).unwrap());
+    let test = Test::Compare(Comparison::Ge, value);
+    Filter::new(Condition::Field(Pointer::parse("/temperature").unwrap(), test))
+}
+
+#[test]
+fn an_event_is_judged_once_by_each_distinct_filter_however_many_have_it() {
+    let mut world = World::new(10);
+    for id in 100..400 {
+        let bounds = ["21", "21.5", "22"];
+        world.connect_to(id, "a.b", Some(&warmer_than(bounds[id as usize % bounds.len()])));
+        world.connect_to(1_000 + id, "other.>", Some(&warmer_than("20")));
+    }
+    for id in 500..600 {
+        world.connect_to(id, "a.>", Some(&warmer_than("2.15e1")));
+    }
+    let stalled = *world.clients.last().unwrap();
+    world.worker.blocked(stalled);
+    let judged = world.worker.filter_judgements();
+    let delivered = world.worker.counters().deliveries;
+    world.burst(32);
+    assert_eq!(world.worker.counters().deliveries - delivered, 32 * (10 + 200 + 99));
+    assert_eq!(world.worker.filter_judgements() - judged, 32 * 3);
+    // One that comes later is told what was found.
+    world.worker.handle_writable(Now::default(), stalled);
+    world.write_all();
+    assert_eq!(world.worker.counters().deliveries - delivered, 32 * (10 + 200 + 100));
+    assert_eq!(world.worker.filter_judgements() - judged, 32 * 3);
+}
+
+#[test]
+fn what_nobody_filters_is_not_judged() {
+    let mut world = World::new(10);
+    world.connect_to(100, "other.>", Some(&warmer_than("21")));
+    // It takes everything anyway.
+    let everything = world.clients[0];
+    let (topics, filter) = (vec![Pattern::parse(">").unwrap()], Some(Arc::new(warmer_than("99"))));
+    let (except, start, mode) = (Vec::new(), Start::Now, Mode::EVERY);
+    let body = Box::new(Subscribe { topics, except, filter, start, mode });
+    let command = Command::Subscribe(body);
+    world.worker.handle_command(Now::default(), everything, Request { id: None, command });
+    let before = world.worker.filter_judgements();
+    world.burst(32);
+    assert_eq!(world.worker.filter_judgements(), before);
+}
+
+#[test]
+fn a_filtered_delivery_allocates_nothing() {
+    let with_filters = |clients: u128| {
+        let mut world = World::new(0);
+        for id in 0..clients {
+            world.connect_to(id, "a.b", Some(&warmer_than(if id % 2 == 0 { "20" } else { "21" })));
+        }
+        world
+    };
+    for events in [1, 32] {
+        let few = with_filters(10).allocations(events);
+        let many = with_filters(1_000).allocations(events);
+        assert_eq!(few, many, "bursts of {events}: what 990 more clients allocate");
+    }
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use crate::event::Draft;
+use crate::filter::Filter;
 use crate::message::SubscriptionId;
 use crate::pattern::Pattern;
 use crate::position::{Epoch, Position, Seq, StreamName};
@@ -27,6 +28,8 @@ pub enum Command {
     Publish(Box<Draft>),
     /// Reads kept events.
     History(Box<History>),
+    /// Says that the device has everything up to these positions, one per stream.
+    Acknowledge(Vec<Position>),
     /// Asks whether the server answers.
     Ping,
 }
@@ -51,6 +54,8 @@ pub struct Subscribe {
     pub topics: Vec<Pattern>,
     /// Patterns to leave out.
     pub except: Vec<Pattern>,
+    /// What must hold of the data; applied after a mode has chosen the newest events.
+    pub filter: Option<Arc<Filter>>,
     /// Where it starts.
     pub start: Start,
     /// How its events are delivered; a stream may narrow it.
@@ -69,6 +74,9 @@ pub enum Start {
     Since(u64),
     /// After these positions; a stream that is not named starts at its first kept event.
     Positions(Vec<Position>),
+    /// Behind what the device acknowledged; where it acknowledged nothing, with the first kept
+    /// event.
+    Stored,
 }
 
 /// The longest time between two reads of a reader: a rate below one an hour is one an hour.

@@ -31,6 +31,12 @@ pub trait Dialect: Send + Sync {
     /// of one name may share an endpoint: the subprotocol chooses among them.
     fn subprotocols(&self) -> &'static [&'static str];
 
+    /// Whether its clients can say where they go on. Those of others get back what they had, with
+    /// [`Message::Restored`], where the server remembers it.
+    fn can_resume(&self) -> bool {
+        false
+    }
+
     /// Starts the conversation with one client.
     fn open(&self) -> Box<dyn Conversation>;
 

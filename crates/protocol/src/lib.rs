@@ -11,6 +11,8 @@ pub mod pattern;
 pub mod position;
 /// Events, their audience and their data.
 pub mod event;
+/// Conditions on the fields of an event's data.
+pub mod filter;
 /// Errors that a peer is told, from one table.
 pub mod error;
 /// Why a connection ends, from one table.
@@ -31,6 +33,7 @@ pub use command::{Command, Hello, History, Mode, Request, Start, Subscribe, Unsu
 pub use dialect::{Batch, Conversation, Dialect, Frame, FrameKind, Misspelled};
 pub use error::{Error, ErrorCode};
 pub use event::{Audience, ClientId, Draft, Event, Payload, Publisher};
+pub use filter::{Filter, FilterSet};
 pub use message::{Answer, Appended, Message, Subscribed, SubscriptionId, Welcome};
 pub use pattern::Pattern;
 pub use position::{Durability, Epoch, Gap, GapReason, Position, SEQ_MAX, Seq, StreamName};

@@ -30,6 +30,8 @@ pub enum Message {
         /// Whether this stream's replay ends here.
         done: bool,
     },
+    /// Subscriptions of an earlier connection that the client has again, and where they go on.
+    Restored(Vec<Subscribed>),
     /// What will not come.
     Gap(Gap),
     /// Everything up to these positions that the client should get has been sent.
@@ -112,6 +114,8 @@ pub enum Answer {
         /// Whether more matching events may follow.
         more: bool,
     },
+    /// To an acknowledgement: how far the device has acknowledged by now.
+    Acknowledged(Vec<Position>),
     /// To a ping: the server's time in ms since 1970.
     Pong {
         /// ms since 1970.

@@ -1,10 +1,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use engine::{ClientKey, Connect, Grants, Rendering};
+use engine::{ClientKey, Connect, Grants, Remember, Rendering};
 use protocol::{ClientId, Dialect, Request, Welcome};
 
-use crate::config::{Config, Endpoint as Configured, Rate, WebOrigin};
+use crate::absent::{Continuity, Identity, Word};
+use crate::config::{Config, Endpoint as Configured, Rate, Timespan, WebOrigin};
 use crate::node::Node;
 use crate::registry::{Connected, Reservation, Way};
 use crate::rendering::Compression;
@@ -32,6 +33,8 @@ pub(crate) struct Endpoint {
     pub(crate) grants: Arc<Grants>,
     pub(crate) origins: Vec<WebOrigin>,
     pub(crate) heartbeat_ms: u32,
+    /// How long it is kept what a client had that dropped, where it is.
+    pub(crate) remember_ms: Option<u64>,
     pub(crate) message_bytes_max: usize,
     pub(crate) subscriptions_max: u32,
     pub(crate) messages: Option<Rate>,
@@ -64,6 +67,23 @@ impl Endpoint {
         let level = u8::try_from(wanted.level).unwrap_or(9);
         Some(Compression { bytes_min: wanted.above.as_len(), level })
     }
+
+    /// How a client is remembered, where it is. A device is an identity only together with its
+    /// user: its name alone is anybody's guess.
+    fn continuity(
+        &self,
+        user: Option<Arc<str>>,
+        device: Option<Arc<str>>,
+        cookie: Option<Arc<str>>,
+    ) -> Option<Continuity> {
+        let remember_ms = self.remember_ms?;
+        let word = match device.filter(|_| user.is_some()) {
+            Some(device) => Word::Device(device),
+            None => Word::Cookie(cookie?),
+        };
+        let identity = Identity { endpoint: self.way.endpoint.clone(), user, word };
+        Some(Continuity { identity, remember_ms })
+    }
 }
 
 /// Every WebSocket endpoint of the configuration.
@@ -80,13 +100,23 @@ pub(crate) fn all(node: &Node) -> Vec<Endpoint> {
         .collect()
 }
 
-/// The endpoint of server-sent events: it follows what is set for `/v1/ws`.
+/// The endpoint of server-sent events.
 pub(crate) fn events(node: &Node) -> Endpoint {
+    like_websocket(node, node.native_endpoint("/v1/sse", Transport::ServerSentEvents, None))
+}
+
+/// The endpoint of images.
+pub(crate) fn images(node: &Node) -> Endpoint {
+    like_websocket(node, node.native_endpoint("/v1/mjpeg", Transport::Mjpeg, None))
+}
+
+/// What is set for `/v1/ws` holds for the other ways to the same events.
+fn like_websocket(node: &Node, native: Endpoint) -> Endpoint {
     let config = node.config();
-    let native = node.native_endpoint("/v1/sse", Transport::ServerSentEvents, None);
     let mut endpoints = config.endpoints.iter();
     match endpoints.find(|endpoint| endpoint.path.as_str() == "/v1/ws") {
-        Some(configured) => of(&config, configured, native),
+        // Its clients answer no pings; they resume by `Last-Event-ID`.
+        Some(configured) => Endpoint { remember_ms: None, ..of(&config, configured, native) },
         None => native,
     }
 }
@@ -97,6 +127,7 @@ fn of(config: &Config, configured: &Configured, native: Endpoint) -> Endpoint {
         listen: config.listener_of(configured),
         origins: configured.origins.clone(),
         heartbeat_ms: u32::try_from(configured.heartbeat.as_ms()).unwrap_or(u32::MAX),
+        remember_ms: configured.remember.map(Timespan::as_ms),
         message_bytes_max: configured.message_bytes(&config.limits).as_len(),
         subscriptions_max: configured.subscriptions(&config.limits),
         messages: limits.messages,
@@ -110,6 +141,10 @@ fn of(config: &Config, configured: &Configured, native: Endpoint) -> Endpoint {
 pub(crate) struct Arrival {
     /// None within the process.
     pub(crate) address: Option<SocketAddr>,
+    /// The device that it named with its request.
+    pub(crate) device: Option<Arc<str>>,
+    /// The cookie by which it is known again, where the endpoint gives one.
+    pub(crate) cookie: Option<Arc<str>>,
     /// What it asked for with its request.
     pub(crate) requests: Vec<Request>,
     /// What it speaks.
@@ -118,48 +153,72 @@ pub(crate) struct Arrival {
     pub(crate) deflates: bool,
     /// The place that is kept for it; none within the process.
     pub(crate) reservation: Option<Reservation>,
+    /// What it is sent first of all: the answer that granted its upgrade.
+    pub(crate) opening: Vec<u8>,
+}
+
+/// A client whose session is about to begin.
+pub(crate) struct Coming {
+    pub(crate) connect: Connect,
+    pub(crate) about: Connected,
+    pub(crate) reservation: Option<Reservation>,
+    /// How it is remembered, where it is.
+    pub(crate) continuity: Option<Continuity>,
+    /// It has no place of an earlier connection.
+    pub(crate) is_new: bool,
 }
 
 impl Arrival {
     /// What the engine and the registry need to know of it, and what it asked for.
-    pub(crate) fn into_connect(
-        self,
-        node: &Node,
-        endpoint: &Endpoint,
-    ) -> (Connect, Connected, Vec<Request>) {
+    pub(crate) fn into_connect(self, node: &Node, endpoint: &Endpoint) -> (Coming, Vec<Request>) {
         let (client, spelling) = (new_client_id(), &self.spelling);
+        let user: Option<Arc<str>> = None;
+        let continuity = endpoint.continuity(user.clone(), self.device.clone(), self.cookie);
+        let left = continuity
+            .as_ref()
+            .and_then(|continuity| node.absent.take(node.clock.now().ms, &continuity.identity));
+        let is_new = left.is_none();
+        let can_resume = spelling.dialect.can_resume();
         let welcome = Welcome {
             client,
             session: String::new(),
             node: node.name.clone(),
-            user: None,
+            user: user.clone(),
             heartbeat_ms: u64::from(endpoint.heartbeat_ms),
             message_bytes_max: endpoint.message_bytes_max,
             subscriptions_max: endpoint.subscriptions_max as usize,
         };
-        // Server-sent events have no first message; their positions are in the events' ids.
-        let is_welcomed = endpoint.way.transport != Transport::ServerSentEvents;
+        // Bodies of answers have no first message; the positions of server-sent events are in the
+        // events' ids.
+        let is_welcomed =
+            !matches!(endpoint.way.transport, Transport::ServerSentEvents | Transport::Mjpeg);
         let connect = Connect {
             client,
-            user: None,
+            user: user.clone(),
             groups: Vec::new(),
+            device: self.device.clone(),
             grants: endpoint.grants.clone(),
             rendering: spelling.deflated.filter(|_| self.deflates).unwrap_or(spelling.rendering),
             conversation: spelling.dialect.open(),
             heartbeat_ms: endpoint.heartbeat_ms,
             subscriptions_max: endpoint.subscriptions_max,
+            opening: self.opening,
+            remember: continuity.as_ref().map(|_| Remember { left, can_resume }),
             welcome: is_welcomed.then(|| Box::new(welcome)),
         };
         let about = Connected {
             worker: 0,
             key: ClientKey { place: 0, generation: 0 },
-            user: None,
-            device: None,
+            user,
+            device: self.device,
             address: self.address,
             way: endpoint.way.clone(),
             connected_at_ms: crate::clock::wall_ms(),
         };
-        (connect, about, self.requests)
+        (
+            Coming { connect, about, reservation: self.reservation, continuity, is_new },
+            self.requests,
+        )
     }
 }
 

@@ -25,6 +25,8 @@ mod rendering;
 pub mod registry;
 /// Which groups they are in.
 mod memberships;
+/// What clients had that dropped, until they come back.
+mod absent;
 /// How often addresses connect.
 mod addresses;
 /// Token buckets.

@@ -49,6 +49,8 @@ pub(crate) struct Figures {
     lag_events: u64,
     outbox_bytes: u64,
     slow_clients: u64,
+    remembered: u64,
+    remembered_crowded_out: u64,
 }
 
 impl Figures {
@@ -80,6 +82,7 @@ impl Figures {
     fn of_node(node: &Node) -> Self {
         let metrics = &node.metrics;
         let states = node.table.indexes().filter_map(|at| node.broker.state(at));
+        let (remembered, remembered_crowded_out) = node.absent.counts();
         let (mut kept_events, mut kept_bytes) = (0, 0);
         for state in states {
             kept_events += (state.last + 1).saturating_sub(state.first);
@@ -100,6 +103,8 @@ impl Figures {
             lag_events: 0,
             outbox_bytes: 0,
             slow_clients: 0,
+            remembered,
+            remembered_crowded_out,
         }
     }
 
@@ -169,6 +174,8 @@ rows! {
     Gauge "slow_clients" "Clients with a write that is not taken yet" |f| f.slow_clients;
     Gauge "outbox_bytes" "Bytes in clients' writes" |f| f.outbox_bytes;
     Gauge "lag_events" "Events that the client that is furthest behind has still to catch up with" |f| f.lag_events;
+    Gauge "remembered_clients" "Clients that dropped and get back what they had when they return" |f| f.remembered;
+    Counter "remembered_crowded_out" "Clients that dropped and were forgotten before their time, as there were too many" |f| f.remembered_crowded_out;
     Gauge "kept_events" "Events that streams keep" |f| f.kept_events;
     Gauge "kept_bytes" "Bytes of the events that streams keep" |f| f.kept_bytes;
     Gauge "resident_bytes" "Resident memory of the process" |f| f.resident_bytes;

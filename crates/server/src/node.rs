@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -6,13 +7,15 @@ use arc_swap::ArcSwap;
 use engine::{Broker, Grants, StreamTable};
 use parking_lot::Mutex;
 use protocol::dialects::native::{Native, NativeProtobuf};
-use protocol::{ClientId, CloseReason, Dialect, Draft, Error, ErrorCode, Pattern};
+use protocol::{ClientId, CloseReason, Dialect, Draft, Error, ErrorCode, Pattern, StreamName};
 use tokio::sync::{Notify, oneshot};
 
+use crate::absent::{Absent, Bounds, Continuity};
 use crate::addresses::Addresses;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, StreamCompression};
 use crate::endpoint::{Endpoint, Spelling};
+use crate::http::Admission;
 use crate::listen::Handshakes;
 use crate::memberships::Memberships;
 use crate::metrics::Metrics;
@@ -36,8 +39,12 @@ pub struct Node {
     pub registry: Registry,
     /// Which groups they are in.
     pub(crate) memberships: Memberships,
+    /// What clients had that dropped.
+    pub(crate) absent: Absent,
     /// What it counts beside the workers.
     pub metrics: Metrics,
+    /// Room for publishes of requests.
+    pub(crate) admission: Admission,
     /// When it started, in ms since 1970.
     pub started_at_ms: u64,
     /// Reads the configuration anew, for a reload.
@@ -84,7 +91,9 @@ impl Node {
             broker: parts.broker,
             registry: Registry::default(),
             memberships: Memberships::default(),
+            absent: Absent::default(),
             metrics: Metrics::default(),
+            admission: Admission::default(),
             started_at_ms: crate::clock::wall_ms(),
             reread: parts.reread,
             session_ids: SealedIds::new(&key),
@@ -101,6 +110,13 @@ impl Node {
             drain: Notify::new(),
             extra: Mutex::new(parts.extra),
         })
+    }
+
+    /// Streams whose events are never compressed.
+    pub(crate) fn plain_streams(&self) -> HashSet<StreamName> {
+        let config = self.config();
+        let plain = config.streams.iter().filter(|s| s.compression == StreamCompression::Never);
+        plain.map(|stream| stream.name.clone()).collect()
     }
 
     /// The configuration in force.
@@ -200,6 +216,16 @@ impl Node {
         }
     }
 
+    /// Keeps what a client had that dropped.
+    pub(crate) fn remember(&self, continuity: &Continuity, remembered: engine::Remembered) {
+        let config = self.config();
+        let bounds = Bounds {
+            count_max: config.limits.remembered as usize,
+            bytes_max: config.limits.remembered_bytes.as_len(),
+        };
+        self.absent.keep(self.clock.now().ms, continuity, remembered, bounds);
+    }
+
     /// Refuses what no stream should take.
     ///
     /// # Errors
@@ -253,11 +279,12 @@ impl Node {
         let framing = match transport {
             Transport::WebSocket | Transport::Local => Framing::WebSocket,
             Transport::ServerSentEvents => Framing::ServerSentEvents,
+            Transport::Mjpeg => Framing::Mjpeg,
         };
         let spelling = |dialect| self.spelling(dialect, framing, compression);
         let others = match transport {
             Transport::WebSocket => vec![spelling(Arc::new(NativeProtobuf))],
-            Transport::Local | Transport::ServerSentEvents => Vec::new(),
+            Transport::Local | Transport::ServerSentEvents | Transport::Mjpeg => Vec::new(),
         };
         Endpoint {
             way: Arc::new(Way { endpoint: path.into(), dialect: Native.name(), transport }),
@@ -267,6 +294,7 @@ impl Node {
             grants: self.anonymous(),
             origins: Vec::new(),
             heartbeat_ms: 30_000,
+            remember_ms: None,
             message_bytes_max: config.limits.message_bytes.as_len(),
             subscriptions_max: config.limits.subscriptions,
             messages: None,
@@ -310,7 +338,9 @@ impl Node {
 /// Every dialect in every framing that clients can come with.
 fn looks(config: &Config) -> Arc<[Look]> {
     let native: Arc<dyn Dialect> = Arc::new(Native);
-    let mut looks = vec![Look { dialect: native.clone(), framing: Framing::ServerSentEvents }];
+    let mut looks: Vec<Look> = [Framing::ServerSentEvents, Framing::Mjpeg]
+        .map(|framing| Look { dialect: native.clone(), framing })
+        .into();
     let deflated = config.endpoints.iter().filter_map(Endpoint::compression);
     for framing in std::iter::once(Framing::WebSocket).chain(deflated.map(Framing::Deflated)) {
         for dialect in [native.clone(), Arc::new(NativeProtobuf)] {

@@ -1,10 +1,14 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use engine::{Renderer, Rendering, Stream};
 use protocol::dialects::native;
-use protocol::{Batch, Conversation, Dialect, Event, FrameKind, Message, Position};
+use protocol::{
+    Answer, Batch, Conversation, Dialect, Event, FrameKind, Gap, Message, Position, StreamName,
+};
 use websocket::{Deflater, Encoder, Frame, Opcode};
+
+use crate::transports::mjpeg;
 
 /// What a frame's envelope takes besides topic and data; only a hint for the header's room.
 const ENVELOPE_BYTES: usize = 120;
@@ -22,10 +26,10 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    /// How several events stand in one frame: with server-sent events each stands alone.
+    /// How several events stand in one frame: in the body of an answer each stands alone.
     fn batch(&self) -> Option<Batch> {
         match self.framing {
-            Framing::ServerSentEvents => None,
+            Framing::ServerSentEvents | Framing::Mjpeg => None,
             Framing::WebSocket | Framing::Deflated(_) => self.dialect.batch(),
         }
     }
@@ -40,6 +44,8 @@ pub(crate) enum Framing {
     Deflated(Compression),
     /// Server-sent events, as the HTML standard has them.
     ServerSentEvents,
+    /// Images alone, each a part of a `multipart/x-mixed-replace`.
+    Mjpeg,
 }
 
 /// When and how strongly frames are compressed.
@@ -54,15 +60,17 @@ pub(crate) struct Compression {
 /// Makes bytes of events, by the looks of this node; a [`Rendering`] is a place among them.
 pub(crate) struct Looks {
     looks: Arc<[Look]>,
+    /// Streams whose events are never compressed.
+    plain: HashSet<StreamName>,
     scratch: Vec<u8>,
     /// One for each level that is in use: a compressor is large, and made when it is needed.
     deflaters: BTreeMap<u8, Deflater>,
 }
 
 impl Looks {
-    /// Renders by these looks.
-    pub(crate) fn new(looks: Arc<[Look]>) -> Self {
-        Self { looks, scratch: Vec::new(), deflaters: BTreeMap::new() }
+    /// Renders by these looks; events of `plain` streams are never compressed.
+    pub(crate) fn new(looks: Arc<[Look]>, plain: HashSet<StreamName>) -> Self {
+        Self { looks, plain, scratch: Vec::new(), deflaters: BTreeMap::new() }
     }
 
     fn look(&self, rendering: Rendering) -> Option<&Look> {
@@ -70,9 +78,16 @@ impl Looks {
     }
 
     /// Appends what was spelled into the scratch buffer as one frame, compressed where that pays.
-    fn push_deflated(&mut self, compression: Compression, kind: FrameKind, out: &mut Vec<u8>) {
+    fn push_deflated(
+        &mut self,
+        compression: Compression,
+        stream: Option<&StreamName>,
+        kind: FrameKind,
+        out: &mut Vec<u8>,
+    ) {
         let payload = std::mem::take(&mut self.scratch);
-        if payload.len() < compression.bytes_min {
+        let is_plain = stream.is_some_and(|stream| self.plain.contains(stream));
+        if is_plain || payload.len() < compression.bytes_min {
             Encoder::server().frame(out, Frame::whole(opcode(kind)), &payload);
         } else {
             let deflater = self.deflater(compression.level);
@@ -105,14 +120,21 @@ impl Renderer for Looks {
             Framing::Deflated(compression) => {
                 self.scratch.clear();
                 let kind = look.dialect.event(stream.name, event, &mut self.scratch);
-                self.push_deflated(compression, kind, out);
+                self.push_deflated(compression, Some(stream.name), kind, out);
             }
             Framing::ServerSentEvents => {
                 self.scratch.clear();
                 native::push_event_object(stream.name, event, false, &mut self.scratch);
                 push_data(&self.scratch, out);
             }
+            Framing::Mjpeg => mjpeg::push_image(event, out),
         }
+    }
+
+    fn gap(&mut self, rendering: Rendering, gap: &Gap, out: &mut Vec<u8>) {
+        let Some(look) = self.look(rendering) else { return };
+        let mut conversation = look.dialect.open();
+        self.message(rendering, conversation.as_mut(), &Message::Gap(gap.clone()), out);
     }
 
     fn batch_item(
@@ -170,7 +192,7 @@ impl Renderer for Looks {
             Framing::Deflated(compression) => {
                 self.scratch.clear();
                 if let Some(kind) = conversation.encode(message, &mut self.scratch) {
-                    self.push_deflated(compression, kind, out);
+                    self.push_deflated(compression, events_of(message), kind, out);
                 }
             }
             Framing::ServerSentEvents => {
@@ -179,6 +201,8 @@ impl Renderer for Looks {
                     push_message(message, &self.scratch, out);
                 }
             }
+            // There is no room for words between images.
+            Framing::Mjpeg => {}
         }
     }
 
@@ -188,6 +212,15 @@ impl Renderer for Looks {
 
     fn positions(&mut self, _rendering: Rendering, positions: &[Position], out: &mut Vec<u8>) {
         push_id(positions, out);
+    }
+}
+
+/// The stream whose events a message carries.
+fn events_of(message: &Message) -> Option<&StreamName> {
+    match message {
+        Message::Replay { stream, .. }
+        | Message::Reply { result: Ok(Answer::History { stream, .. }), .. } => Some(stream),
+        _ => None,
     }
 }
 
@@ -229,7 +262,7 @@ fn push_message(message: &Message, encoded: &[u8], out: &mut Vec<u8>) {
             ("error", Vec::new())
         }
         Message::Reply { result: Ok(answer), .. } => ("ok", crate::transports::sse::told(answer)),
-        Message::Welcome(_) => return,
+        Message::Welcome(_) | Message::Restored(_) => return,
     };
     push_id(&positions, out);
     let prefix = out.len();

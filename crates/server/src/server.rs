@@ -120,6 +120,8 @@ impl Running {
                     // A worker that panicked has ended the process.
                     let _ = worker.join();
                 }
+                // Nobody publishes any more: what was acknowledged is made to last.
+                for_thread.broker.close();
             })?;
         Ok(Self { node, thread: Some(thread) })
     }
@@ -165,12 +167,13 @@ async fn run(node: &Arc<Node>, listeners: Vec<(std::net::TcpListener, Side)>) {
     for (listener, side) in listeners {
         local.spawn_local(listen::accept(node.clone(), listener, side));
     }
-    let broker = node.broker.clone();
+    let (broker, for_absent) = (node.broker.clone(), node.clone());
     local.spawn_local(async move {
         let mut every = tokio::time::interval(MAINTAIN_EVERY);
         loop {
             every.tick().await;
             broker.maintain();
+            for_absent.absent.forget_expired(for_absent.clock.now().ms);
         }
     });
     local

@@ -22,7 +22,7 @@ pub enum StartError {
     Config(#[from] ConfigErrors),
     /// A part cannot be made.
     #[error(transparent)]
-    Part(#[from] protocol::Error),
+    Part(#[from] crate::assemble::AssembleError),
     /// The server does not start.
     #[error(transparent)]
     Start(#[from] server::StartError),
@@ -31,6 +31,9 @@ pub enum StartError {
 impl Server {
     /// Starts a server with a configuration as in `tidings.toml`; an empty one has a memory
     /// broker and listens on loopback.
+    ///
+    /// A stream in a directory that cannot be written any more ends the process: what is on the
+    /// disk is only known for certain after a new start.
     ///
     /// # Errors
     /// [`StartError`]; then nothing is left running.

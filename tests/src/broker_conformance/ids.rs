@@ -114,17 +114,17 @@ pub fn the_window_ends_in_time(make: &Make) {
     let world = World::with(make, |setup| setup.id_window_ms = 10_000);
     assert_eq!(take(&world, draft_with_id("x", "1")), (1, false));
     world.clock.set_wall(1 << 40);
-    world.broker().maintain();
+    world.maintain();
     world.clock.advance(10_000);
     assert_eq!(take(&world, draft_with_id("x", "1")), (1, true));
     world.clock.advance(1);
     assert_eq!(take(&world, draft_with_id("x", "2")), (2, false));
     // It counts from the append, not from the last duplicate; and `maintain` forgets no less.
     world.clock.advance(9_999);
-    world.broker().maintain();
+    world.maintain();
     assert_eq!(take(&world, draft_with_id("x", "2")), (2, true));
     world.clock.advance(2);
-    world.broker().maintain();
+    world.maintain();
     assert_eq!(take(&world, draft_with_id("x", "2")), (3, false));
 }
 
@@ -153,7 +153,7 @@ pub fn the_window_outlasts_retention(make: &Make) {
     assert_eq!(take(&world, draft_with_id("x", "1")), (1, false));
     world.fill(10);
     world.clock.advance(2000);
-    world.broker().maintain();
+    world.maintain();
     assert_eq!(world.state().first, 12);
     assert_eq!(take(&world, draft_with_id("x", "1")), (1, true));
 }

@@ -11,7 +11,7 @@ pub fn every_stream_has_an_epoch_of_its_own(make: &Make) {
     world.fill(20);
     world.clock.set_wall(0);
     world.clock.advance(1 << 32);
-    world.broker().maintain();
+    world.maintain();
     world.fill(1);
     assert_eq!(world.state().epoch, epoch);
     assert_eq!(world.tail().pull(0, None, 0).epoch, epoch);

@@ -19,8 +19,12 @@ pub mod ids;
 pub mod tail;
 /// Where a subscription's history begins.
 pub mod locating;
+/// How far devices have acknowledged.
+pub mod cursors;
 /// Epochs, restarts, and streams that do not exist.
 pub mod lifetime;
+/// What is there again after a restart: only for brokers that keep it.
+pub mod restarts;
 /// Random histories against a simple model.
 pub mod model;
 
@@ -48,6 +52,7 @@ macro_rules! for_each_broker_behaviour {
                 nothing_comes_after_the_end
                 pages_and_tail_agree
                 pages_have_no_hole_while_retention_works
+                selected_reads_bring_all_that_matches
             }
             retention {
                 by_count_is_exact
@@ -86,6 +91,18 @@ macro_rules! for_each_broker_behaviour {
                 the_place_agrees_with_pages
                 the_place_is_right_while_retention_works
             }
+            cursors {
+                what_was_acknowledged_is_loaded
+                a_cursor_only_grows_within_an_epoch
+                what_no_reader_can_have_is_refused
+                a_new_epoch_begins_anew
+                a_restart_forgets_no_more_than_events
+                devices_and_streams_have_cursors_of_their_own
+                listings_are_in_pages
+                what_nobody_uses_is_forgotten
+                the_longest_unused_makes_room
+                concurrent_acknowledgements_agree
+            }
             lifetime {
                 every_stream_has_an_epoch_of_its_own
                 a_restart_is_honest
@@ -93,6 +110,24 @@ macro_rules! for_each_broker_behaviour {
             }
             model {
                 random_histories
+            }
+        }
+    };
+}
+
+/// Hands the behaviours of brokers that keep what they acknowledge to a macro, in the same way.
+#[macro_export]
+macro_rules! for_each_restart_behaviour {
+    ($callback:ident) => {
+        $callback! {
+            restarts {
+                everything_is_there_again
+                ids_are_remembered
+                ids_outlive_their_events
+                ages_count_on
+                time_goes_on
+                rare_topics_are_found
+                histories_go_on
             }
         }
     };
@@ -107,3 +142,13 @@ macro_rules! list {
     };
 }
 for_each_broker_behaviour!(list);
+
+macro_rules! restart_list {
+    ($($module:ident { $($name:ident)* })*) => {
+        /// Every behaviour over restarts by name.
+        pub const RESTART_BEHAVIOURS: &[(&str, Behaviour)] = &[$($(
+            (concat!(stringify!($module), "::", stringify!($name)), $module::$name),
+        )*)*];
+    };
+}
+for_each_restart_behaviour!(restart_list);

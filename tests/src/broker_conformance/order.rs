@@ -75,7 +75,7 @@ pub fn time_never_goes_back(make: &Make) {
     let world = World::new(make);
     for (wall_ms, expected) in [(5000, 5000), (3000, 5000), (9000, 9000), (0, 9000), (9001, 9001)] {
         world.clock.set_wall(wall_ms);
-        world.broker().maintain();
+        world.maintain();
         let seq = world.publish(vec![draft("a", "1"), draft("a", "2")])[0];
         let times: Vec<u64> =
             world.events(seq - 1, 1 << 20).iter().map(|event| event.time_ms).collect();
@@ -83,7 +83,7 @@ pub fn time_never_goes_back(make: &Make) {
     }
     // What was never stamped on an event does not hold time up.
     world.clock.set_wall(20_000);
-    world.broker().maintain();
+    world.maintain();
     world.clock.set_wall(10_000);
     let seq = world.publish(vec![draft("a", "3")])[0];
     assert_eq!(world.events(seq - 1, 1 << 20)[0].time_ms, 10_000);

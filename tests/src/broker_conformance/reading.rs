@@ -1,8 +1,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use engine::Segment;
 use protocol::Seq;
 
-use super::world::{MAIN, Make, World, append, data, draft, events_of, read};
+use super::world::{MAIN, Make, World, append, ask, data, draft, events_of, read, select};
 
 /// From every position, pages of every size bring exactly what follows.
 pub fn pages_have_no_hole_from_any_position(make: &Make) {
@@ -92,4 +93,37 @@ pub fn pages_have_no_hole_while_retention_works(make: &Make) {
             after = last.seq;
         }
     });
+}
+
+/// A read of what is selected may leave the rest out, and says how far it came.
+pub fn selected_reads_bring_all_that_matches(make: &Make) {
+    let world = World::with(make, |setup| setup.retention.count = 4000);
+    for round in 0..60 {
+        let topic = if round % 25 == 3 { "rare" } else { "often" };
+        world.publish(vec![draft(topic, format!("{round:>700}")); 80]);
+    }
+    for topic in ["rare", "often", "none", ">"] {
+        let selector = select(&[topic], &[]);
+        let all = world.events(0, 1 << 20).into_iter().filter(|event| selector.selects(event));
+        let (mut found, mut after) = (Vec::new(), 0);
+        loop {
+            let page = ask(|to| {
+                let broker = world.broker();
+                broker.read_selected(MAIN, after, selector.clone(), 50_000, to);
+            })
+            .unwrap();
+            assert!(page.scanned_to > after || page.segments.is_empty());
+            for segment in &page.segments {
+                let Segment::Batch(batch) = segment else { panic!("a hole") };
+                let events = batch.after(after.max(page.first - 1)).iter();
+                found.extend(events.filter(|event| selector.selects(event)).cloned());
+                assert!(batch.last() <= page.scanned_to);
+            }
+            if page.scanned_to <= after {
+                break;
+            }
+            after = page.scanned_to;
+        }
+        assert_eq!((found, after), (all.collect::<Vec<_>>(), 4800), "{topic}");
+    }
 }

@@ -75,10 +75,10 @@ pub fn by_age_takes_hold_in_time(make: &Make) {
     let world = World::with(make, |setup| setup.retention.age_ms = 1000);
     world.fill(5000);
     world.clock.advance(1000);
-    world.broker().maintain();
+    world.maintain();
     assert_eq!(kept(&world).len(), 5000);
     world.clock.advance(1);
-    world.broker().maintain();
+    world.maintain();
     assert!(kept(&world).is_empty());
     assert_eq!((world.state().first, world.state().last), (5001, 5000));
     world.fill(1);
@@ -102,13 +102,13 @@ pub fn a_jump_of_the_wall_clock_forgets_nothing(make: &Make) {
     let world = World::with(make, |setup| setup.retention.age_ms = 3_600_000);
     for wall_ms in [1_000_000_000, 1_003_600_001, 0, 5_000_000_000] {
         world.clock.set_wall(wall_ms);
-        world.broker().maintain();
+        world.maintain();
         world.fill(1);
     }
     assert_eq!(kept(&world), [1, 2, 3, 4]);
     world.clock.set_wall(0);
     world.clock.advance(3_600_001);
-    world.broker().maintain();
+    world.maintain();
     assert!(kept(&world).is_empty());
 }
 
@@ -148,9 +148,9 @@ pub fn the_tail_learns_what_is_too_old(make: &Make) {
     world.fill(5);
     assert_eq!((world.state().first, expired()), (9, 0));
     world.clock.advance(501);
-    world.broker().maintain();
+    world.maintain();
     assert_eq!((world.state().first, expired()), (9, 6));
     world.clock.advance(500);
-    world.broker().maintain();
+    world.maintain();
     assert_eq!((world.state().first, expired()), (11, 11));
 }

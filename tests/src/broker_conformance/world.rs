@@ -6,11 +6,12 @@ use std::time::Duration;
 use brokers::ManualClock;
 use bytes::Bytes;
 use engine::{
-    Answer, Broker, Locate, Located, Page, Retention, Segment, Selector, StreamIndex, StreamSpec,
-    StreamState, StreamTable, Tail, Wake,
+    Answer, Broker, Cursor, Device, Locate, Located, Page, Retention, Segment, Selector,
+    StreamIndex, StreamSpec, StreamState, StreamTable, Tail, Wake,
 };
 use protocol::{
-    Appended, Draft, Durability, Error, Event, Mode, Pattern, Payload, Seq, StreamName, Topic,
+    Appended, Draft, Durability, Epoch, Error, Event, Mode, Pattern, Payload, Seq, StreamName,
+    Topic,
 };
 
 /// The stream that captures everything else.
@@ -35,6 +36,12 @@ pub struct Setup {
     pub id_window_count: usize,
     /// Most events that a search looks at.
     pub locate_scan_max: usize,
+    /// What acknowledgements of both streams are to claim.
+    pub durability: Durability,
+    /// How long a cursor is kept that nobody uses, in ms.
+    pub cursor_age_ms: u64,
+    /// Most devices of which a stream keeps the cursor.
+    pub cursor_count: usize,
 }
 
 impl Setup {
@@ -44,7 +51,7 @@ impl Setup {
             name: StreamName::parse(name).unwrap(),
             topics: vec![Pattern::parse(pattern).unwrap()],
             retention: self.retention,
-            durability: Durability::Memory,
+            durability: self.durability,
             priority: 0,
             mode: Mode::EVERY,
         };
@@ -60,6 +67,7 @@ pub struct Harness {
     broker: Option<Arc<dyn Broker>>,
     start: Box<dyn Fn() -> Arc<dyn Broker> + Send + Sync>,
     durability: Durability,
+    skips: bool,
 }
 
 impl Harness {
@@ -69,7 +77,15 @@ impl Harness {
         durability: Durability,
         start: impl Fn() -> Arc<dyn Broker> + Send + Sync + 'static,
     ) -> Self {
-        Self { broker: Some(start()), start: Box::new(start), durability }
+        Self { broker: Some(start()), start: Box::new(start), durability, skips: false }
+    }
+
+    /// Searches pass over what they know to hold nothing: they may find more than their bound
+    /// lets them look at.
+    #[must_use]
+    pub fn that_skips(mut self) -> Self {
+        self.skips = true;
+        self
     }
 
     /// What acknowledgements must claim.
@@ -101,6 +117,9 @@ impl World {
             id_window_ms: 600_000,
             id_window_count: 1000,
             locate_scan_max: 10_000,
+            durability: Durability::Memory,
+            cursor_age_ms: 600_000,
+            cursor_count: 1000,
         };
         change(&mut setup);
         Self { harness: make(setup), clock }
@@ -120,6 +139,19 @@ impl World {
     /// What acknowledgements must claim.
     pub fn durability(&self) -> Durability {
         self.harness.durability
+    }
+
+    /// Whether searches may find more than their bound lets them look at.
+    pub fn skips(&self) -> bool {
+        self.harness.skips
+    }
+
+    /// Lets retention by age take hold, and waits for it.
+    pub fn maintain(&self) {
+        self.broker().maintain();
+        for stream in [MAIN, OTHER] {
+            self.append(stream, Vec::new());
+        }
     }
 
     /// Appends to a stream and waits for the answer.
@@ -194,6 +226,22 @@ pub fn append(
     ask(|answer| broker.append(stream, drafts, answer))
 }
 
+/// Acknowledges and waits for the answer.
+pub fn acknowledge(
+    broker: &dyn Broker,
+    stream: StreamIndex,
+    device: &Device,
+    epoch: &Epoch,
+    seq: Seq,
+) -> Result<Cursor, Error> {
+    ask(|answer| broker.acknowledge(stream, device.clone(), epoch.clone(), seq, answer))
+}
+
+/// Loads a cursor and waits for it.
+pub fn cursor(broker: &dyn Broker, stream: StreamIndex, device: &Device) -> Option<Cursor> {
+    ask(|answer| broker.cursor(stream, device.clone(), answer)).unwrap()
+}
+
 /// Reads and waits for the page.
 pub fn read(broker: &dyn Broker, stream: StreamIndex, after: Seq, bytes_max: usize) -> Page {
     ask(|answer| broker.read(stream, after, bytes_max, answer)).unwrap()
@@ -241,7 +289,7 @@ pub fn data(event: &Event) -> &str {
 /// The operator's selector.
 pub fn select(topics: &[&str], except: &[&str]) -> Selector {
     let parse = |texts: &[&str]| texts.iter().map(|text| Pattern::parse(text).unwrap()).collect();
-    Selector { topics: parse(topics), except: parse(except), viewer: None }
+    Selector { topics: parse(topics), except: parse(except), filter: None, viewer: None }
 }
 
 /// Wakes whoever waits for the other end, and counts how often.

@@ -15,6 +15,8 @@ pub mod frame;
 pub mod http;
 /// A reader of server-sent events.
 pub mod sse;
+/// A reader of images that replace each other.
+pub mod images;
 /// What is said on the wire, compared with what should be.
 pub mod transcript;
 /// Events that pour in while a test does something else.
@@ -26,6 +28,7 @@ use std::time::Duration;
 
 pub use account::Account;
 pub use http::Reply;
+pub use images::Images;
 pub use pour::Pour;
 pub use server::TestServer;
 pub use socket::{Encoding, Incoming, Socket};

@@ -72,7 +72,15 @@ impl TestServer {
     /// Starts the real program with more environment variables.
     pub async fn spawn_with_environment(rest: &str, variables: &[(&str, &str)]) -> Self {
         let addresses = [free_address(), free_address()];
-        let mut server = Self::begin(rest, None, addresses, variables);
+        let mut server = Self::begin(rest, None, addresses, variables, &[]);
+        server.wait_until_ready().await;
+        server
+    }
+
+    /// Starts the real program by another one, such as a tracer: `wrapper` is its command line.
+    pub async fn spawn_under(wrapper: &[&str], rest: &str) -> Self {
+        let addresses = [free_address(), free_address()];
+        let mut server = Self::begin(rest, None, addresses, &[], wrapper);
         server.wait_until_ready().await;
         server
     }
@@ -84,7 +92,7 @@ impl TestServer {
         descriptors: Option<u32>,
         addresses: [SocketAddr; 2],
     ) -> Self {
-        let mut server = Self::begin(rest, descriptors, addresses, &[]);
+        let mut server = Self::begin(rest, descriptors, addresses, &[], &[]);
         server.wait_until_ready().await;
         server
     }
@@ -94,6 +102,7 @@ impl TestServer {
         descriptors: Option<u32>,
         [public, admin]: [SocketAddr; 2],
         variables: &[(&str, &str)],
+        wrapper: &[&str],
     ) -> Self {
         let directory = temporary_directory();
         let file = directory.path().join("tidings.toml");
@@ -103,6 +112,7 @@ impl TestServer {
         let child = Command::new("sh")
             .arg("-c")
             .arg(format!("ulimit -n {limit}; exec \"$0\" \"$@\""))
+            .args(wrapper)
             .arg(program())
             .args(["serve", "--config"])
             .arg(&file)
@@ -209,8 +219,13 @@ impl TestServer {
 
     /// Connects a WebSocket client to a path.
     pub async fn connect_at(&self, path: &str) -> Socket {
+        self.connect_with(path, "").await
+    }
+
+    /// Connects a WebSocket client to a path with more headers, each ended by CRLF.
+    pub async fn connect_with(&self, path: &str, headers: &str) -> Socket {
         let stream = TcpStream::connect(self.public).await.unwrap();
-        Socket::speaking(self.encoding, stream, path).await
+        Socket::speaking_with(self.encoding, stream, path, headers).await
     }
 
     /// Connects a WebSocket client with a receive buffer of so many bytes.

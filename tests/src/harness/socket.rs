@@ -50,6 +50,8 @@ pub struct Socket {
     translated: VecDeque<Incoming>,
     /// Whether pings are answered while reading.
     pub pongs: bool,
+    /// The head of the answer to the upgrade.
+    pub head: String,
     /// The body of the welcome.
     pub welcome: Value,
     last_id: i64,
@@ -79,7 +81,17 @@ impl Socket {
 
     /// Connects to a path over a stream in some encoding, and takes the welcome.
     pub async fn speaking(encoding: Encoding, stream: TcpStream, path: &str) -> Self {
-        let socket = Self::speaking_unwelcomed(encoding, stream, path).await;
+        Self::speaking_with(encoding, stream, path, "").await
+    }
+
+    /// The same with more headers, each ended by CRLF.
+    pub async fn speaking_with(
+        encoding: Encoding,
+        stream: TcpStream,
+        path: &str,
+        headers: &str,
+    ) -> Self {
+        let socket = Self::upgraded(encoding, stream, path, headers).await;
         let mut socket = socket.expect("the server refuses");
         let welcome = socket.json().await;
         socket.welcome = welcome["welcome"].clone();
@@ -89,18 +101,20 @@ impl Socket {
 
     /// Connects and reads nothing yet; the answer's head where the upgrade is refused or broken.
     pub async fn over_unwelcomed(stream: TcpStream, path: &str) -> Result<Self, String> {
-        Self::speaking_unwelcomed(Encoding::Json, stream, path).await
+        Self::upgraded(Encoding::Json, stream, path, "").await
     }
 
-    async fn speaking_unwelcomed(
+    async fn upgraded(
         encoding: Encoding,
         mut stream: TcpStream,
         path: &str,
+        headers: &str,
     ) -> Result<Self, String> {
-        let request = match encoding {
-            Encoding::Json => request(path, ""),
-            Encoding::Protobuf => request(path, "Sec-WebSocket-Protocol: tidings.v1.proto\r\n"),
+        let subprotocol = match encoding {
+            Encoding::Json => "",
+            Encoding::Protobuf => "Sec-WebSocket-Protocol: tidings.v1.proto\r\n",
         };
+        let request = request(path, &format!("{subprotocol}{headers}"));
         stream.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;
         let mut read = BytesMut::new();
         loop {
@@ -115,6 +129,7 @@ impl Socket {
                     read,
                     translated: VecDeque::new(),
                     pongs: true,
+                    head,
                     welcome: Value::Null,
                     last_id: 0,
                     last_text: String::new(),

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 
-use engine::Hole;
+use engine::{Cursor, Device, Hole};
 use protocol::{Epoch, Event, Seq};
 
 use super::clock::Tick;
@@ -10,6 +10,10 @@ use super::clock::Tick;
 pub struct StreamLedger {
     /// In order; the last one is current.
     pub epochs: Vec<EpochLedger>,
+    /// What each device had acknowledged after each acknowledgement that was stored, in order.
+    pub cursors: Vec<(Tick, Device, Cursor)>,
+    /// Which cursor each device was given when it asked for it, in order.
+    pub loads: Vec<(Tick, Device, Cursor)>,
 }
 
 /// What happened in one epoch.

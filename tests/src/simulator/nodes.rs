@@ -25,6 +25,12 @@ impl World {
                 worker.handle_located(now, ticket, stream, found)
             }
             Answered::Appended(ticket, result) => worker.handle_appended(now, ticket, result),
+            Answered::Cursor(ticket, stream, found) => {
+                worker.handle_cursor(now, ticket, stream, found)
+            }
+            Answered::Acknowledged(ticket, result) => {
+                worker.handle_acknowledged(now, ticket, result)
+            }
             Answered::History(ticket, result) => worker.handle_history(now, ticket, result),
         }
         self.serve(node);
@@ -67,10 +73,18 @@ impl World {
                 let answer = move |found| to(Answered::Located(ticket, stream, found));
                 broker.locate(stream, *selector, what, Box::new(answer));
             }
+            Request::Cursor { ticket, stream, device } => {
+                let answer = move |found| to(Answered::Cursor(ticket, stream, found));
+                broker.cursor(stream, device, Box::new(answer));
+            }
+            Request::Acknowledge { ticket, device, positions } => {
+                let answer = move |result| to(Answered::Acknowledged(ticket, result));
+                engine::cursors::acknowledge(broker, &device, positions, Box::new(answer));
+            }
             Request::History { ticket, stream, viewer, history } => {
                 let topics = vec![history.topic.clone()];
-                let selector =
-                    engine::Selector { topics, except: Vec::new(), viewer: Some(viewer) };
+                let (except, filter, viewer) = (Vec::new(), None, Some(viewer));
+                let selector = engine::Selector { topics, except, filter, viewer };
                 let answer = Box::new(move |result| to(Answered::History(ticket, result)));
                 engine::history::read(self.store.clone(), stream, selector, *history, answer);
             }
@@ -163,6 +177,12 @@ fn brief(answered: &Answered) -> String {
         }
         Answered::Located(ticket, stream, found) => {
             format!("a place in s{} for {ticket:?}: {found:?}", stream.0)
+        }
+        Answered::Cursor(ticket, stream, found) => {
+            format!("a cursor in s{} for {ticket:?}: {found:?}", stream.0)
+        }
+        Answered::Acknowledged(ticket, result) => {
+            format!("an acknowledgement for {ticket:?}: {result:?}")
         }
         Answered::Appended(ticket, result) => format!("an append for {ticket:?}: {result:?}"),
         Answered::History(ticket, _) => format!("a history for {ticket:?}"),

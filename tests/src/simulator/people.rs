@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use engine::{Connect, Grants};
+use engine::{Connect, Device, Grants};
 use protocol::{
     ClientId, Command, Draft, History, Mode, Position, Start, Subscribe, Unsubscribe, Welcome,
 };
@@ -9,7 +9,9 @@ use super::clock::WALL_MS;
 use super::connection::Connection;
 use super::person::{Person, Pipe};
 use super::record::{Entry, Record, What};
-use super::topology::{GROUPS, USERS, any_audience, any_pattern, any_topic, draft, pattern};
+use super::topology::{
+    GROUPS, USERS, any_audience, any_filter, any_pattern, any_topic, draft, pattern,
+};
 use super::wire::{NAMED, PLAIN, SPACED, Unspelled};
 use super::world::{Step, World};
 
@@ -78,11 +80,14 @@ impl World {
             client,
             user: self.planted.user(who.user.clone()),
             groups: who.groups.clone(),
+            device: Some(device_of(person)),
+            remember: None,
             grants: self.planted.grants(who.grants.clone()),
             rendering: who.rendering,
             conversation: Box::new(Unspelled),
             heartbeat_ms,
             subscriptions_max: 20,
+            opening: Vec::new(),
             welcome: Some(Box::new(welcome)),
         };
         let record = self.open_record(person, client);
@@ -102,12 +107,14 @@ impl World {
         self.serve(node);
     }
 
-    fn open_record(&self, person: usize, client: ClientId) -> Record {
+    fn open_record(&mut self, person: usize, client: ClientId) -> Record {
+        let user = self.planted.user(self.people[person].user.clone());
         let who = &self.people[person];
         let opened = self.clock.tick();
         Record {
             client,
             user: who.user.clone(),
+            device: Device { user, name: device_of(person) },
             grants: who.grants.clone(),
             rendering: who.rendering,
             is_quick: who.pipe == Pipe::Quick,
@@ -163,6 +170,9 @@ impl World {
             3 if subscriptions > 0 => Command::Unsubscribe(self.any_unsubscribe(person)),
             4 => Command::History(Box::new(self.any_history())),
             5 => Command::Ping,
+            6 if !self.people[person].places.is_empty() => {
+                Command::Acknowledge(self.any_acknowledgement(person))
+            }
             _ if subscriptions == 0 => Command::Subscribe(Box::new(self.any_subscribe(person))),
             _ => Command::Publish(Box::new(self.any_publish(person))),
         }
@@ -188,16 +198,33 @@ impl World {
             3 if is_varied => Mode { batch: true, ..Mode::EVERY },
             _ => Mode::EVERY,
         };
-        Subscribe { topics, except, start, mode }
+        let filter = (is_varied && self.random.one_in(3)).then(|| any_filter(&mut self.random));
+        Subscribe { topics, except, filter, start, mode }
     }
 
     fn any_start(&mut self, person: usize) -> Start {
-        match self.random.below(5) {
+        match self.random.below(6) {
+            5 => Start::Stored,
             0 => Start::Last(self.random.below(30) as u32),
             1 => Start::Since(WALL_MS + self.clock.ms().saturating_sub(self.random.below(500))),
             2 => Start::Positions(self.any_positions(person)),
             _ => Start::Now,
         }
+    }
+
+    /// What somebody has, or had before; now and then more than that.
+    fn any_acknowledgement(&mut self, person: usize) -> Vec<Position> {
+        let mut positions = Vec::new();
+        for (at, (epoch, seq)) in self.people[person].places.clone() {
+            let stream = self.topology.table.specs()[at].name.clone();
+            let seq = match self.random.below(6) {
+                0 => seq + self.random.below(5),
+                1 | 2 => seq.saturating_sub(self.random.below(20)),
+                _ => seq,
+            };
+            positions.push(Position { stream, epoch, seq });
+        }
+        positions
     }
 
     /// Positions that somebody may hold: places of their own, or earlier ones.
@@ -257,4 +284,9 @@ impl World {
         let audience = any_audience(&mut self.random, recent);
         draft(&mut self.random, self.published, topic, audience)
     }
+}
+
+/// How somebody's only device is called.
+fn device_of(person: usize) -> Arc<str> {
+    format!("of-{person}").into()
 }

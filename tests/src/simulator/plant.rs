@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use engine::{Grants, StreamTable};
-use protocol::Message;
+use protocol::dialects::native::read_filter;
+use protocol::{Command, Message, Request};
 
 use super::random::Random;
 use super::record::Put;
@@ -33,13 +34,19 @@ pub enum Plant {
     RepeatAtSwitch,
     /// The newest event of a stream that delivers the latest does not come.
     LatestMissesLast,
+    /// An older acknowledgement replaces a newer one.
+    CursorGoesBack,
     /// A mark names more than was delivered.
     MarkAhead,
+    /// A subscription brings what its filter leaves out.
+    IgnoreFilter,
+    /// A subscription brings less than its filter accepts.
+    NarrowFilter,
 }
 
 impl Plant {
     /// Every bug.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::AcknowledgeEarly,
         Self::ReuseEpoch,
         Self::DropOne,
@@ -51,6 +58,9 @@ impl Plant {
         Self::RepeatAtSwitch,
         Self::LatestMissesLast,
         Self::MarkAhead,
+        Self::IgnoreFilter,
+        Self::NarrowFilter,
+        Self::CursorGoesBack,
     ];
 }
 
@@ -79,7 +89,14 @@ impl Planted {
     /// How an ask goes.
     pub(super) fn luck(&mut self, ask: &Ask, luck: Luck) -> Luck {
         let is_append = matches!(ask, Ask::Append(..));
-        if is_append && self.is(Plant::AcknowledgeEarly, 20) { Luck::Forgotten } else { luck }
+        let is_acknowledgement = matches!(ask, Ask::Acknowledge(..));
+        if is_append && self.is(Plant::AcknowledgeEarly, 20) {
+            Luck::Forgotten
+        } else if is_acknowledgement && self.is(Plant::CursorGoesBack, 1) {
+            Luck::Backwards
+        } else {
+            luck
+        }
     }
 
     /// Of what an epoch's name is made.
@@ -98,6 +115,18 @@ impl Planted {
     /// Who a worker is told that a client is.
     pub(super) fn user(&mut self, user: Option<Arc<str>>) -> Option<Arc<str>> {
         if self.is(Plant::IgnoreAudience, 1) { Some("ann".into()) } else { user }
+    }
+
+    /// A worker takes a subscription for another one.
+    pub(super) fn misread(&mut self, request: &mut Request) {
+        let Command::Subscribe(body) = &mut request.command else { return };
+        if body.filter.is_some() && self.is(Plant::IgnoreFilter, 2) {
+            body.filter = None;
+        }
+        if body.filter.is_some() && self.is(Plant::NarrowFilter, 2) {
+            let none = read_filter(r#"{"field":"/nothing","op":"exists"}"#);
+            body.filter = Some(Arc::new(none.unwrap()));
+        }
     }
 
     /// What a client reads.

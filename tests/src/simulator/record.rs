@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use engine::{Grants, Rendering};
+use engine::{Device, Grants, Rendering};
 use protocol::{ClientId, Request};
 
 use super::clock::Tick;
@@ -28,6 +28,8 @@ pub struct Record {
     pub client: ClientId,
     /// Who it is.
     pub user: Option<Arc<str>>,
+    /// Its device.
+    pub device: Device,
     /// What it may do.
     pub grants: Arc<Grants>,
     /// What its events look like.

@@ -2,8 +2,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use engine::{
-    Answer, Batch, Broker, Hole, Locate, Located, Page, Segment, Selector, StreamIndex,
-    StreamState, StreamTable, Tail,
+    Answer, Batch, Broker, Cursor, CursorQuery, Device, Hole, Locate, Located, Page, Segment,
+    Selector, StreamIndex, StreamState, StreamTable, Tail,
 };
 use protocol::{
     Appended, Draft, Durability, Epoch, Error, ErrorCode, Event, GapReason, Publisher, Seq,
@@ -30,6 +30,10 @@ pub enum Ask {
     Read(StreamIndex, Seq, usize, Answer<Result<Page, Error>>),
     /// [`Broker::locate`].
     Locate(StreamIndex, Selector, Locate, Answer<Result<Located, Error>>),
+    /// [`Broker::acknowledge`].
+    Acknowledge(StreamIndex, Device, (Epoch, Seq), Answer<Result<Cursor, Error>>),
+    /// [`Broker::cursor`].
+    Cursor(StreamIndex, Device, Answer<Result<Option<Cursor>, Error>>),
 }
 
 /// How an ask goes.
@@ -43,6 +47,8 @@ pub enum Luck {
     Unknown,
     /// It is acknowledged and not carried out: no honest broker does that.
     Forgotten,
+    /// A cursor is set back: nor does it that.
+    Backwards,
 }
 
 /// An answer that was found and not given yet.
@@ -56,6 +62,7 @@ struct Kept {
     time_ms: u64,
     segments: VecDeque<Segment>,
     ids: HashMap<(Publisher, Arc<str>), (Draft, Seq)>,
+    cursors: HashMap<Device, Cursor>,
     ledger: StreamLedger,
 }
 
@@ -103,12 +110,57 @@ impl Store {
                     if is_refused { Err(broken()) } else { Ok(self.page(at, after, bytes_max)) };
                 Box::new(move || answer(page))
             }
+            Ask::Acknowledge(at, device, place, answer) => {
+                let stored = if is_refused {
+                    Err(broken())
+                } else {
+                    self.store_cursor(at, device, place, luck)
+                };
+                let stored = if luck == Luck::Unknown { Err(broken()) } else { stored };
+                Box::new(move || answer(stored))
+            }
+            Ask::Cursor(at, device, answer) => {
+                let found = if is_refused { Err(broken()) } else { Ok(self.load(at, &device)) };
+                Box::new(move || answer(found))
+            }
             Ask::Locate(at, selector, what, answer) => {
                 let found =
                     if is_refused { Err(broken()) } else { Ok(self.find(at, &selector, what)) };
                 Box::new(move || answer(found))
             }
         }
+    }
+
+    fn store_cursor(
+        &self,
+        at: StreamIndex,
+        device: Device,
+        (epoch, seq): (Epoch, Seq),
+        luck: Luck,
+    ) -> Result<Cursor, Error> {
+        let mut streams = self.streams.lock().unwrap();
+        let kept = &mut streams[at.get()];
+        if kept.epoch != epoch || seq > kept.last {
+            return Err(Error::bad_request("nobody can have that"));
+        }
+        let at_ms = self.clock.now().wall_ms;
+        let cursor = Cursor { epoch, seq, at_ms };
+        let held = kept.cursors.entry(device.clone()).or_insert_with(|| cursor.clone());
+        let goes_back = luck == Luck::Backwards;
+        if held.epoch != cursor.epoch || held.seq < cursor.seq || goes_back {
+            *held = cursor;
+        }
+        let cursor = held.clone();
+        kept.ledger.cursors.push((self.clock.tick(), device, cursor.clone()));
+        Ok(cursor)
+    }
+
+    fn load(&self, at: StreamIndex, device: &Device) -> Option<Cursor> {
+        let mut streams = self.streams.lock().unwrap();
+        let kept = &mut streams[at.get()];
+        let cursor = kept.cursors.get(device)?.clone();
+        kept.ledger.loads.push((self.clock.tick(), device.clone(), cursor.clone()));
+        Some(cursor)
     }
 
     fn apply(
@@ -195,7 +247,7 @@ impl Store {
             is_within
         };
         let segments = behind.take_while(fits).cloned().collect();
-        Page { epoch: kept.epoch.clone(), first: kept.first, segments }
+        Page::new(kept.epoch.clone(), kept.first, segments)
     }
 
     fn find(&self, at: StreamIndex, selector: &Selector, what: Locate) -> Located {
@@ -301,9 +353,10 @@ impl Store {
 impl Kept {
     fn new(bits: u64) -> Self {
         let epoch = Epoch::from_bits(bits);
-        let ledger = StreamLedger { epochs: vec![EpochLedger::new(epoch.clone(), 0, 1, 0)] };
-        let (segments, ids) = (VecDeque::new(), HashMap::new());
-        Self { epoch, first: 1, last: 0, time_ms: 0, segments, ids, ledger }
+        let epochs = vec![EpochLedger::new(epoch.clone(), 0, 1, 0)];
+        let ledger = StreamLedger { epochs, cursors: Vec::new(), loads: Vec::new() };
+        let (segments, ids, cursors) = (VecDeque::new(), HashMap::new(), HashMap::new());
+        Self { epoch, first: 1, last: 0, time_ms: 0, segments, ids, cursors, ledger }
     }
 
     /// The outcome of an earlier append under the same id.
@@ -351,6 +404,35 @@ impl Broker for Store {
         answer: Answer<Result<Located, Error>>,
     ) {
         self.asks.lock().unwrap().push(Ask::Locate(stream, selector, what, answer));
+    }
+
+    fn acknowledge(
+        &self,
+        stream: StreamIndex,
+        device: Device,
+        epoch: Epoch,
+        seq: Seq,
+        answer: Answer<Result<Cursor, Error>>,
+    ) {
+        self.asks.lock().unwrap().push(Ask::Acknowledge(stream, device, (epoch, seq), answer));
+    }
+
+    fn cursor(
+        &self,
+        stream: StreamIndex,
+        device: Device,
+        answer: Answer<Result<Option<Cursor>, Error>>,
+    ) {
+        self.asks.lock().unwrap().push(Ask::Cursor(stream, device, answer));
+    }
+
+    fn cursors(
+        &self,
+        _: StreamIndex,
+        _: CursorQuery,
+        _: Answer<Result<Vec<(Device, Cursor)>, Error>>,
+    ) {
+        unreachable!("workers list no cursors")
     }
 
     fn tail(&self, stream: StreamIndex) -> Option<Arc<Tail>> {

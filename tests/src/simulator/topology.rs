@@ -1,8 +1,10 @@
 use std::sync::Arc;
 
-use bytes::Bytes;
 use engine::{Limits, Retention, StreamSpec, StreamTable};
-use protocol::{Audience, ClientId, Draft, Durability, Mode, Pattern, Payload, StreamName, Topic};
+use protocol::dialects::native::read_filter;
+use protocol::{
+    Audience, ClientId, Draft, Durability, Filter, Mode, Pattern, Payload, StreamName, Topic,
+};
 
 use super::random::Random;
 
@@ -54,7 +56,8 @@ impl Topology {
         let limits = Limits {
             recent_bytes_max: *random.pick(&[500, 5_000, 50_000, 500_000]),
             page_bytes: *random.pick(&[1_500, 5_000, 30_000, 256 << 10]),
-            appends_max: 16,
+            unanswered_max: 16,
+            append_bytes_max: 32 << 10,
         };
         Self {
             table: Arc::new(StreamTable::new((0..streams).map(|at| stream(at, random)).collect())),
@@ -111,6 +114,21 @@ pub fn any_pattern(random: &mut Random, roots: usize) -> Pattern {
     }
 }
 
+/// Any filter that people may think of: few, so that several have the same.
+pub fn any_filter(random: &mut Random) -> Arc<Filter> {
+    let kind = |op: &str, value: u64| format!(r#"{{"field":"/kind","op":"{op}","value":{value}}}"#);
+    let text = match random.below(5) {
+        0 => kind("ge", 3),
+        1 => kind("lt", random.between(2, 5)),
+        2 => format!(r#"{{"not":{}}}"#, kind("eq", 0)),
+        3 => format!(r#"{{"any":[{},{}]}}"#, kind("eq", 1), kind("gt", 4)),
+        _ => {
+            r#"{"all":[{"field":"/number","op":"exists"},{"field":"/none","op":"exists"}]}"#.into()
+        }
+    };
+    Arc::new(read_filter(&text).unwrap())
+}
+
 /// Any topic that some stream captures.
 pub fn any_topic(random: &mut Random, roots: usize) -> Topic {
     let root = ROOTS[random.below(roots as u64) as usize];
@@ -130,16 +148,15 @@ pub fn any_audience(random: &mut Random, clients: &[ClientId]) -> Audience {
     }
 }
 
-/// An event like no other: its data begins with `number`.
+/// An event like no other: its data name its number.
 pub fn draft(random: &mut Random, number: u64, topic: Topic, audience: Audience) -> Draft {
     let length = match random.below(60) {
         0 => random.between(5_000, 40_000),
         1..=9 => random.between(100, 2_000),
         _ => random.between(0, 40),
     } as usize;
-    let mut text = format!("{number}:");
-    text.extend(std::iter::repeat_n('.', length));
-    let bytes = Bytes::from(text);
+    let (kind, rest) = (number % 7, ".".repeat(length));
+    let bytes = format!(r#"{{"number":{number},"kind":{kind},"rest":"{rest}"}}"#).into();
     let payload = if random.one_in(8) {
         Payload::Binary { content_type: "text/plain".into(), bytes }
     } else {

@@ -139,8 +139,9 @@ impl World {
         }
         // What comes in one read is carried out whatever becomes of the first command of it.
         for _ in 0..self.random.between(1, 3) {
-            let Some(request) = self.connections[connection].up.pop_front() else { break };
+            let Some(mut request) = self.connections[connection].up.pop_front() else { break };
             self.tell(|| format!("connection {connection} asks {request:?}"));
+            self.planted.misread(&mut request);
             self.nodes[node].worker.handle_command(now, key, request);
         }
         if !self.connections[connection].up.is_empty() {

@@ -3,8 +3,8 @@ use std::rc::Rc;
 
 use engine::{Renderer, Rendering, SessionTokens, Stream};
 use protocol::{
-    ClientId, Conversation, Error, Event, Frame, FrameKind, Message, Payload, Position, Request,
-    Seq, dialect::Misspelled,
+    ClientId, Conversation, Error, Event, Frame, FrameKind, Gap, Message, Payload, Position,
+    Request, Seq, dialect::Misspelled,
 };
 
 /// Events in order, as frames of their own.
@@ -100,6 +100,11 @@ impl Renderer for SimRenderer {
         out: &mut Vec<u8>,
     ) {
         Self::framed(out, EVENT, &Self::event_body(rendering, stream, event));
+    }
+
+    fn gap(&mut self, _: Rendering, gap: &Gap, out: &mut Vec<u8>) {
+        let body = self.said.put(Message::Gap(gap.clone())).to_le_bytes();
+        Self::framed(out, MESSAGE, &body);
     }
 
     fn batch_item(

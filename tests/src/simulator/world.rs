@@ -2,8 +2,8 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::{Arc, Mutex};
 
-use engine::{LocateTicket, Located, Page, StreamIndex, Ticket, Wake, Worker};
-use protocol::{Answer, Appended, ClientId, Error, Seq};
+use engine::{Cursor, LocateTicket, Located, Page, StreamIndex, Ticket, Wake, Worker};
+use protocol::{Answer, Appended, ClientId, Error, Position, Seq};
 
 use super::clock::Clock;
 use super::connection::Connection;
@@ -89,6 +89,8 @@ pub(super) enum Answered {
     Page(StreamIndex, Seq, Result<Page, Error>),
     Located(LocateTicket, StreamIndex, Result<Located, Error>),
     Appended(Ticket, Result<Appended, Error>),
+    Cursor(LocateTicket, StreamIndex, Result<Option<Cursor>, Error>),
+    Acknowledged(Ticket, Result<Vec<Position>, Error>),
     History(Ticket, Result<Answer, Error>),
 }
 

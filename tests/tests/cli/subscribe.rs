@@ -170,10 +170,27 @@ fn texts_of_others_do_not_steer_the_terminal() {
 }
 
 #[test]
+fn a_device_goes_on_behind_what_it_printed() {
+    let server = Server::start();
+    for n in 1..=5 {
+        server.publish("n", &n.to_string());
+    }
+    let stored = |count: &str| {
+        let arguments =
+            ["subscribe", "n", "--stored", "--device", "archive", "--raw", "--count", count];
+        server.run(&arguments).ok()
+    };
+    assert_eq!(stored("2"), "1\n2\n");
+    assert_eq!(stored("1"), "3\n");
+    server.publish("n", "6");
+    assert_eq!(stored("3"), "4\n5\n6\n");
+}
+
+#[test]
 fn what_cannot_be_subscribed_to_is_wrong_usage() {
     run(&["subscribe"]).fails(2, &["PATTERN"]);
     run(&["subscribe", "a.>.b"]).fails(2, &["a.>.b"]);
-    run(&["subscribe", "a", "--stored"]).fails(2, &["--stored", "not available in this version"]);
+    run(&["subscribe", "a", "--stored"]).fails(2, &["--stored", "--device"]);
     run(&["subscribe", "a", "--last", "1", "--since", "1m"]).fails(2, &["--since"]);
     run(&["subscribe", "a", "--since", "yesterday"]).fails(2, &["10m"]);
     run(&["subscribe", "a", "--after", "here"]).fails(2, &["stream:epoch:seq"]);
@@ -188,4 +205,36 @@ fn what_the_server_refuses_is_told() {
     let failed = server.run(&["subscribe", "a", "--url", &server.admin]);
     failed.fails(1, &["error:", "hint:"]);
     server.run(&["subscribe", "$system.>"]).fails(1, &["forbidden"]);
+}
+
+#[test]
+fn a_filter_leaves_out_what_does_not_hold() {
+    let server = Server::start();
+    for n in ["1", "2", "3", "4"] {
+        server.publish("n", &format!("{{\"n\":{n}}}"));
+    }
+    let filter = r#"{"not":{"field":"/n","op":"in","value":[2,4]}}"#;
+    let args = ["subscribe", "n", "--raw", "--last", "9", "--count", "2", "--filter", filter];
+    assert_eq!(server.run(&args).ok(), "{\"n\":1}\n{\"n\":3}\n");
+    let wrong = ["subscribe", "n", "--filter", r#"{"field":"/n","op":"is","value":1}"#];
+    server.run(&wrong).fails(2, &["--filter.op must be one of eq"]);
+}
+
+#[test]
+fn bytes_come_back_as_they_were_published() {
+    let server = Server::start();
+    let bytes = [0xff, 0xd8, b'\n', 0, 0xfe];
+    let path = super::program::file("frame", &bytes);
+    let path = path.to_str().unwrap();
+    let publish = ["publish", "camera", "--file", path, "--content-type", "image/jpeg"];
+    server.run(&publish).ok();
+    let subscribe =
+        |form: &str| server.run(&["subscribe", "camera", "--last", "1", "--count", "1", form]);
+    // What is no text is shown as such by the test, not by the program.
+    let shown = [&bytes[..], b"\n"].concat();
+    assert_eq!(subscribe("--raw").ok(), String::from_utf8_lossy(&shown));
+    let event = subscribe("--json").json().remove(0);
+    assert_eq!(event["data"], json!({ "content_type": "image/jpeg", "base64": "/9gKAP4=" }));
+    let people = server.run(&["subscribe", "camera", "--last", "1", "--count", "1"]).ok();
+    assert!(people.ends_with(" camera <image/jpeg, 5 B>\n"), "{people}");
 }

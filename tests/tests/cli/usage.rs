@@ -92,7 +92,13 @@ fn a_configuration_is_checked() {
     assert!(found["errors"][1]["place"].as_str().unwrap().ends_with("bad.toml:3"), "{found}");
     for_programs.fails(2, &["bad.toml:2:9"]);
     told.fails(2, &["bad.toml:2:9", "bad.toml:3:10", "^", "warn"]);
-    run(&["check", "--data", "/somewhere"]).fails(2, &["not available in this version", "--data"]);
+    // The directory is used by a server only.
+    assert_eq!(run(&["check", "--data", "/somewhere"]).ok(), "ok\n");
+    let nowhere = b"[[stream]]\nname = \"a\"\ntopics = [\"a\"]\ndurability = \"fsync\"\n";
+    let durable = file("durable.toml", nowhere);
+    let durable = durable.to_str().unwrap();
+    run(&["check", "--config", durable]).fails(2, &["durable.toml:4:14", "`--data`"]);
+    assert_eq!(run(&["check", "--config", durable, "--data", "/somewhere"]).ok(), "ok\n");
 }
 
 #[test]

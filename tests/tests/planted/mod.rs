@@ -3,9 +3,10 @@ use std::sync::{Arc, Mutex};
 
 use brokers::{Clock, Embedded, ManualClock, Now, Options};
 use engine::{
-    Answer, Batch, Broker, Locate, Located, Page, Segment, Selector, StreamIndex, StreamState, Tail,
+    Answer, Batch, Broker, Cursor, CursorQuery, Device, Locate, Located, Page, Segment, Selector,
+    StreamIndex, StreamState, Tail,
 };
-use protocol::{Appended, Draft, Durability, Error, Event, Publisher, Seq};
+use protocol::{Appended, Draft, Durability, Epoch, Error, Event, Publisher, Seq};
 use tidings_tests::broker_conformance::{Harness, MAIN, OTHER, Setup};
 
 macro_rules! bugs {
@@ -45,6 +46,14 @@ bugs! {
     IgnoresExcept in "locating"
     HidesTruncation in "locating"
     LocatesOneLate in "locating"
+    ForgetsAcknowledgements in "cursors"
+    LetsCursorsGoBack in "cursors"
+    TakesAcknowledgementsOfTheFuture in "cursors"
+    TakesAcknowledgementsOfThePast in "cursors"
+    MixesDevices in "cursors"
+    ListsEveryUser in "cursors"
+    KeepsCursorsForEver in "cursors"
+    KeepsTooManyCursors in "cursors"
     ReusesEpochs in "lifetime"
     FindsUnknownStreams in "lifetime"
 }
@@ -57,6 +66,8 @@ pub(crate) fn make(bug: Bug, mut setup: Setup) -> Harness {
         id_window_ms: setup.id_window_ms,
         id_window_count: setup.id_window_count,
         locate_scan_max: setup.locate_scan_max,
+        cursor_age_ms: setup.cursor_age_ms,
+        cursor_count: setup.cursor_count,
         ..Options::default()
     };
     match bug {
@@ -64,6 +75,8 @@ pub(crate) fn make(bug: Bug, mut setup: Setup) -> Harness {
         Bug::AgesByTheWallClock => options.clock = Arc::new(WallOnly(setup.clock.clone())),
         Bug::ForgetsIdsEarly => options.id_window_count -= 1,
         Bug::HasNoTailBound => options.tail_bytes_max = usize::MAX,
+        Bug::KeepsCursorsForEver => options.cursor_age_ms = u64::MAX,
+        Bug::KeepsTooManyCursors => options.cursor_count += 1,
         Bug::ReusesEpochs => options.random = Arc::new(|| 7),
         _ => {}
     }
@@ -94,6 +107,12 @@ struct Planted {
     /// Taken while something is appended and while `tails` are filled.
     first_drafts: Mutex<FirstDrafts>,
     held: Mutex<Vec<Page>>,
+    /// What was acknowledged last, for a bug.
+    cursors: Mutex<HashMap<(StreamIndex, Device), Seq>>,
+}
+
+fn one_of_all(device: Device) -> Device {
+    Device { name: "any".into(), ..device }
 }
 
 impl Planted {
@@ -104,7 +123,14 @@ impl Planted {
             Arc::new(Tail::new(stream, epoch, 1, 0, 1 << 20))
         };
         let tails = has_tails.then(|| [tail(MAIN), tail(OTHER)]);
-        Self { bug, inner, tails, first_drafts: Mutex::default(), held: Mutex::default() }
+        Self {
+            bug,
+            inner,
+            tails,
+            first_drafts: Mutex::default(),
+            held: Mutex::default(),
+            cursors: Mutex::default(),
+        }
     }
 
     fn stream(&self, stream: StreamIndex) -> StreamIndex {
@@ -239,6 +265,67 @@ impl Broker for Planted {
         };
         let answer = Box::new(move |found: Result<Located, Error>| answer(found.map(change)));
         self.inner.locate(self.stream(stream), selector, what, answer);
+    }
+
+    fn acknowledge(
+        &self,
+        stream: StreamIndex,
+        device: Device,
+        epoch: Epoch,
+        seq: Seq,
+        answer: Answer<Result<Cursor, Error>>,
+    ) {
+        let stream = self.stream(stream);
+        let state = || self.inner.state(stream).unwrap();
+        match self.bug {
+            Bug::ForgetsAcknowledgements => answer(Ok(Cursor { epoch, seq, at_ms: 0 })),
+            Bug::LetsCursorsGoBack => {
+                self.cursors.lock().unwrap().insert((stream, device.clone()), seq);
+                let stored = move |stored: Result<Cursor, Error>| {
+                    answer(stored.map(|cursor| Cursor { seq, ..cursor }));
+                };
+                self.inner.acknowledge(stream, device, epoch, seq, Box::new(stored));
+            }
+            Bug::TakesAcknowledgementsOfTheFuture => {
+                let seq = seq.min(state().last);
+                self.inner.acknowledge(stream, device, epoch, seq, answer);
+            }
+            Bug::TakesAcknowledgementsOfThePast => {
+                self.inner.acknowledge(stream, device, state().epoch, seq, answer);
+            }
+            Bug::MixesDevices => {
+                self.inner.acknowledge(stream, one_of_all(device), epoch, seq, answer);
+            }
+            _ => self.inner.acknowledge(stream, device, epoch, seq, answer),
+        }
+    }
+
+    fn cursor(
+        &self,
+        stream: StreamIndex,
+        device: Device,
+        answer: Answer<Result<Option<Cursor>, Error>>,
+    ) {
+        let stream = self.stream(stream);
+        let last = self.cursors.lock().unwrap().get(&(stream, device.clone())).copied();
+        let device = if self.bug == Bug::MixesDevices { one_of_all(device) } else { device };
+        let loaded = move |found: Result<Option<Cursor>, Error>| {
+            let back = |cursor: Cursor| Cursor { seq: last.unwrap_or(cursor.seq), ..cursor };
+            answer(found.map(|cursor| cursor.map(back)));
+        };
+        self.inner.cursor(stream, device, Box::new(loaded));
+    }
+
+    fn cursors(
+        &self,
+        stream: StreamIndex,
+        mut query: CursorQuery,
+        answer: Answer<Result<Vec<(Device, Cursor)>, Error>>,
+    ) {
+        if self.bug == Bug::ListsEveryUser {
+            query.user = None;
+        }
+        self.inner.cursors(self.stream(stream), query, answer);
     }
 
     fn tail(&self, stream: StreamIndex) -> Option<Arc<Tail>> {

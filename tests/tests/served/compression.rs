@@ -82,15 +82,18 @@ impl Client {
     }
 
     async fn subscribe(&mut self) {
-        let request = json!({ "id": 1, "subscribe": { "topics": ["news"] } });
+        self.send(&json!({ "id": 1, "subscribe": { "topics": ["news"] } })).await;
+        assert_eq!(self.next().await["id"], 1);
+    }
+
+    async fn send(&mut self, request: &Value) {
         let mut frame = Vec::new();
         if self.head.contains("tidings.v1.proto") {
-            Encoder::client([1, 2, 3, 4]).binary(&mut frame, &client_message(&request));
+            Encoder::client([1, 2, 3, 4]).binary(&mut frame, &client_message(request));
         } else {
             Encoder::client([1, 2, 3, 4]).text(&mut frame, &request.to_string());
         }
         self.stream.write_all(&frame).await.unwrap();
-        assert_eq!(self.next().await["id"], 1);
     }
 }
 
@@ -172,4 +175,27 @@ async fn what_is_said_in_protobuf_is_compressed_as_well() {
     }
     let (compressed, plain) = (compressed.wire_bytes, plain.wire_bytes);
     assert!(compressed * 4 < plain, "{compressed} and {plain} bytes");
+}
+
+#[tokio::test]
+async fn events_of_a_stream_that_must_not_be_compressed_go_plain() {
+    let stream = "[[stream]]\nname = \"secret\"\ntopics = [\"news\"]\ncompression = \"never\"\n";
+    let server = TestServer::start(&format!("{CONFIG}{stream}"));
+    let bytes = long().to_string().len();
+    server.publish("news", long()).await;
+    for subprotocol in ["tidings.v1.json", "tidings.v1.proto"] {
+        let mut client = Client::speaking(subprotocol, &server, Some(OFFER)).await;
+        assert!(client.head.contains("permessage-deflate"), "{}", client.head);
+        client.subscribe().await;
+        client.wire_bytes = 0;
+        server.publish("news", long()).await;
+        assert_eq!(client.next().await["event"]["data"], long());
+        assert!(client.wire_bytes > bytes, "{} of {bytes}", client.wire_bytes);
+
+        // What is read later is no exception.
+        client.wire_bytes = 0;
+        client.send(&json!({ "id": 2, "history": { "topic": "news" } })).await;
+        assert_eq!(client.next().await["ok"]["events"][1]["data"], long());
+        assert!(client.wire_bytes > 2 * bytes, "{} of 2 × {bytes}", client.wire_bytes);
+    }
 }

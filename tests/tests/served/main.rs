@@ -11,11 +11,15 @@ fn start(config: &str) -> tidings_tests::harness::TestServer {
 
 mod subscribing;
 mod resume;
+mod cursors;
+mod remembered;
 mod closing;
 mod protocol;
 mod requests;
 mod protobuf;
 mod latest;
+mod filters;
+mod mjpeg;
 mod http_api;
 mod answers;
 mod admin_guard;

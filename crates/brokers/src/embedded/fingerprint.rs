@@ -11,6 +11,13 @@ pub(crate) type Fingerprint = [u64; 2];
 #[derive(Clone, Copy)]
 pub(crate) struct Key(pub(crate) [u64; 2]);
 
+impl Key {
+    /// 64 bits made of the key and a number, which tell nothing of the key.
+    pub(crate) fn word(self, number: u64) -> u64 {
+        Hash::new(self).text(&number.to_le_bytes()).finish()[0]
+    }
+}
+
 /// An idempotency id and what was published under it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claim {

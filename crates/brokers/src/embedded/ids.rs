@@ -27,10 +27,12 @@ pub(crate) struct IdWindow {
     tables: Box<[HashTable<u32>]>,
 }
 
-struct Slot {
-    claim: Claim,
-    seq: Seq,
-    at_ms: u64,
+/// An id that is remembered.
+#[derive(Clone, Copy)]
+pub(crate) struct Slot {
+    pub(crate) claim: Claim,
+    pub(crate) seq: Seq,
+    pub(crate) at_ms: u64,
 }
 
 /// What is known of an id.
@@ -63,14 +65,14 @@ impl IdWindow {
         }
     }
 
-    /// Takes an id of which nothing is known; the oldest goes where there are too many.
-    pub(crate) fn insert(&mut self, claim: Claim, seq: Seq, at_ms: u64) {
+    /// Takes an id of which nothing is known; the oldest goes where there are too many, and is
+    /// given back.
+    pub(crate) fn insert(&mut self, claim: Claim, seq: Seq, at_ms: u64) -> Option<Slot> {
         if self.count_max == 0 {
-            return;
+            return None;
         }
-        if self.slots.len() >= self.count_max {
-            self.remove_oldest();
-        }
+        let is_full = self.slots.len() >= self.count_max;
+        let gone = if is_full { self.remove_oldest() } else { None };
         if self.tables.is_empty() {
             self.tables = (0..TABLES).map(|_| HashTable::new()).collect();
         }
@@ -86,13 +88,41 @@ impl IdWindow {
             }
         }
         self.slots.push_back(Slot { claim, seq, at_ms });
+        gone
+    }
+
+    /// Undoes the insertions of seqs after `last`, which gave back `gone`, oldest first.
+    pub(crate) fn undo(&mut self, last: Seq, gone: Vec<Slot>) {
+        while let Some(slot) = self.slots.pop_back_if(|slot| slot.seq > last) {
+            let number = self.oldest.wrapping_add(self.slots.len() as u32);
+            self.forget(&slot, number);
+        }
+        for slot in gone.into_iter().rev() {
+            self.oldest = self.oldest.wrapping_sub(1);
+            let (slots, oldest, id) = (&self.slots, self.oldest, slot.claim.id);
+            let hash = |at: &u32| slot_at(slots, oldest, *at).map_or(0, |slot| slot.claim.id[0]);
+            if let Some(table) = self.tables.get_mut(table_of(&id)) {
+                table.insert_unique(id[0], oldest, hash);
+            }
+            self.slots.push_front(slot);
+        }
+    }
+
+    /// The ids of seqs after `seq`, oldest first.
+    pub(crate) fn after(&self, seq: Seq) -> impl Iterator<Item = &Slot> {
+        self.slots.range(self.slots.partition_point(|slot| slot.seq <= seq)..)
+    }
+
+    /// The seq of the oldest id.
+    pub(crate) fn oldest(&self) -> Option<Seq> {
+        self.slots.front().map(|slot| slot.seq)
     }
 
     /// Removes ids whose time is over, at most `most`; whether there may be more of them.
     pub(crate) fn expire(&mut self, now_ms: u64, most: usize) -> bool {
         for _ in 0..most {
             match self.slots.front() {
-                Some(slot) if self.is_past(slot, now_ms) => self.remove_oldest(),
+                Some(slot) if self.is_past(slot, now_ms) => drop(self.remove_oldest()),
                 _ => break,
             }
         }
@@ -104,10 +134,15 @@ impl IdWindow {
         self.slots.front().is_some_and(|slot| self.is_past(slot, now_ms))
     }
 
-    fn remove_oldest(&mut self) {
-        let Some(slot) = self.slots.pop_front() else { return };
+    fn remove_oldest(&mut self) -> Option<Slot> {
+        let slot = self.slots.pop_front()?;
         let number = self.oldest;
         self.oldest = number.wrapping_add(1);
+        self.forget(&slot, number);
+        Some(slot)
+    }
+
+    fn forget(&mut self, slot: &Slot, number: u32) {
         if let Some(table) = self.tables.get_mut(table_of(&slot.claim.id)) {
             // By number: the id may have been taken again since, and then stays.
             if let Ok(entry) = table.find_entry(slot.claim.id[0], |at| *at == number) {
@@ -160,6 +195,23 @@ mod tests {
         assert!(!ids.expire(11, 10));
         assert_eq!(ids.slots.len(), 1);
         assert_eq!(ids.find(&claim(1, 2), 11), Known::Same(6));
+    }
+
+    #[test]
+    fn what_came_to_nothing_is_undone() {
+        let mut ids = IdWindow::new(10, 4);
+        for id in 0..4 {
+            ids.insert(claim(id, 0), id + 1, 0);
+        }
+        let gone = (10..13).filter_map(|id| ids.insert(claim(id, 0), id, 0)).collect();
+        ids.undo(4, gone);
+        for id in 0..13 {
+            let known = if id < 4 { Known::Same(id + 1) } else { Known::Nothing };
+            assert_eq!(ids.find(&claim(id, 0), 0), known, "{id}");
+        }
+        assert_eq!((ids.oldest(), ids.after(2).count()), (Some(1), 2));
+        let tables: usize = ids.tables.iter().map(HashTable::len).sum();
+        assert_eq!(tables, 4);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The client against a scripted server, in virtual time.
 
+mod acknowledge;
 mod closing;
 mod flow;
 mod http;

@@ -74,6 +74,14 @@ pub(crate) fn read_history_page(ok: &RawValue) -> Result<HistoryPage, Error> {
     Ok(HistoryPage { events, epoch, after: wire.after, more: wire.more })
 }
 
+pub(crate) fn read_acknowledged(ok: &RawValue) -> Result<Vec<Position>, Error> {
+    #[derive(Deserialize)]
+    struct WireAcknowledged {
+        positions: Vec<WirePosition>,
+    }
+    read_positions(&parse::<WireAcknowledged>(ok)?.positions)
+}
+
 pub(crate) fn read_time(ok: &RawValue) -> Result<u64, Error> {
     #[derive(Deserialize)]
     struct WireTime {

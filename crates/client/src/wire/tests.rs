@@ -1,8 +1,10 @@
 //! What the client writes is what the protocol's dialect reads, and the reverse.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use proptest::prelude::*;
-use protocol::dialects::native::Native;
+use protocol::dialects::native::{Native, read_filter};
 use protocol::{
     Answer, Audience, ClientId, CloseReason, Command, Dialect as _, Gap, GapReason, Message, Mode,
     Pattern, Payload, Position, Start, SubscriptionId, Topic,
@@ -50,6 +52,9 @@ fn patterns(texts: &[&str]) -> Vec<Pattern> {
     texts.iter().map(|text| Pattern::parse(text).unwrap()).collect()
 }
 
+const FILTER: &str =
+    r#"{"all":[{"field":"/a","op":"in","value":["x",1]},{"field":"","op":"exists"}]}"#;
+
 #[test]
 fn every_subscribe_is_read_as_meant() {
     let starts = [
@@ -63,12 +68,15 @@ fn every_subscribe_is_read_as_meant() {
             .unwrap()
             .except(&["a.b"])
             .unwrap()
+            .filter(FILTER)
+            .unwrap()
             .from(start.clone())
             .max_rate(12.5)
             .unwrap()
             .batch_ms(100);
         let request = decode(&subscribe(5, &options));
         let expected = protocol::Subscribe {
+            filter: Some(Arc::new(read_filter(FILTER).unwrap())),
             topics: patterns(&["a.>", "ü.\"q\""]),
             except: patterns(&["a.b"]),
             start,

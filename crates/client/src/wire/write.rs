@@ -86,6 +86,12 @@ pub(crate) fn history(id: i64, history: &History) -> Frame {
     })
 }
 
+pub(crate) fn acknowledge(id: i64, positions: &[Position]) -> Frame {
+    request(id, "ack", |out| {
+        push_list(out, positions, |position, out| push_position(out, position, "seq"));
+    })
+}
+
 pub(crate) fn ping(id: i64) -> Frame {
     request(id, "ping", |out| out.extend_from_slice(b"{}"))
 }
@@ -104,6 +110,9 @@ fn push_subscribe(out: &mut Vec<u8>, body: &Subscribe, from: &Start) {
     push_patterns(object.field("topics"), &body.topics);
     if !body.except.is_empty() {
         push_patterns(object.field("except"), &body.except);
+    }
+    if let Some(filter) = &body.filter {
+        object.field("filter").extend_from_slice(filter.as_str().as_bytes());
     }
     if *from != Start::Now {
         push_start(object.field("from"), from);
@@ -124,6 +133,7 @@ fn push_subscribe(out: &mut Vec<u8>, body: &Subscribe, from: &Start) {
 fn push_start(out: &mut Vec<u8>, start: &Start) {
     match start {
         Start::Now => push_str(out, "now"),
+        Start::Stored => push_str(out, "stored"),
         Start::Last(count) => push_single(out, "last", |out| push_u64(out, u64::from(*count))),
         Start::Since(ms) => push_single(out, "since", |out| push_u64(out, *ms)),
         Start::Positions(positions) => {
@@ -199,13 +209,15 @@ fn push_patterns(out: &mut Vec<u8>, patterns: &[Pattern]) {
 }
 
 fn push_positions(out: &mut Vec<u8>, positions: &[Position]) {
-    push_list(out, positions, |position, out| {
-        let mut object = Object::begin(out);
-        push_str(object.field("stream"), position.stream.as_str());
-        push_str(object.field("epoch"), position.epoch.as_str());
-        push_u64(object.field("after"), position.seq);
-        object.end();
-    });
+    push_list(out, positions, |position, out| push_position(out, position, "after"));
+}
+
+fn push_position(out: &mut Vec<u8>, position: &Position, seq: &'static str) {
+    let mut object = Object::begin(out);
+    push_str(object.field("stream"), position.stream.as_str());
+    push_str(object.field("epoch"), position.epoch.as_str());
+    push_u64(object.field(seq), position.seq);
+    object.end();
 }
 
 fn push_list<T>(out: &mut Vec<u8>, items: &[T], push_item: impl Fn(&T, &mut Vec<u8>)) {

@@ -28,13 +28,20 @@ pub(super) enum Ahead<'e> {
 }
 
 /// Remembers who owns the events of the last topic, as neighbours often share it.
-#[derive(Default)]
 pub(super) struct Memory {
     topic: Option<Topic>,
     owner: Option<Mode>,
+    /// Whether the owner depends on more than the topic: on data.
+    is_filtered: bool,
 }
 
 impl Memory {
+    pub(super) fn of(session: &Session, index: &Index) -> Self {
+        let mut subscriptions = session.subscriptions.iter().filter_map(|key| index.get(*key));
+        let is_filtered = subscriptions.any(|subscription| subscription.filter().is_some());
+        Self { topic: None, owner: None, is_filtered }
+    }
+
     pub(super) fn owner(
         &mut self,
         session: &Session,
@@ -48,8 +55,8 @@ impl Memory {
             .as_ref()
             .is_none_or(|rare| rare.beginnings.is_empty() && rare.endings.is_empty());
         let is_known = self.topic.as_ref().is_some_and(|topic| topic == event.topic());
-        if !(is_plain && is_known) {
-            self.owner = session.owner(index, at, stream_mode, event.topic(), event.seq);
+        if self.is_filtered || !(is_plain && is_known) {
+            self.owner = session.owner(index, at, stream_mode, event);
             self.topic = Some(event.topic().clone());
         }
         self.owner

@@ -122,7 +122,7 @@ mod tests {
         };
         let batch = Batch::new(seqs.map(event).collect());
         let segments = batch.map(|batch| Segment::Batch(Arc::new(batch))).into_iter().collect();
-        Page { epoch: Epoch::from_bits(1), first, segments }
+        Page::new(Epoch::from_bits(1), first, segments)
     }
 
     fn seqs(view: &View) -> Vec<Seq> {

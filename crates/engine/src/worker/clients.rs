@@ -3,7 +3,9 @@ use std::sync::Arc;
 
 use protocol::{CloseReason, Message};
 
-use super::{ClientKey, Connect, Now, OUTBOX_POOL_MAX, Request, SessionView, Worker};
+use super::{ClientKey, Connect, Now, OUTBOX_POOL_MAX, Remembering, Request, SessionView, Worker};
+use crate::isolated::isolated;
+use crate::render::Renderer as _;
 use crate::session::{Rare, Session, SessionCounts};
 
 impl Worker {
@@ -11,7 +13,11 @@ impl Worker {
     pub fn connect(&mut self, now: Now, connect: Connect) -> ClientKey {
         self.now = now;
         self.generation_last = self.generation_last.wrapping_add(1);
-        let rare = Rare { groups: connect.groups, ..Rare::default() };
+        let Connect { groups, device, remember, .. } = connect;
+        let has_rare = !groups.is_empty() || device.is_some() || remember.is_some();
+        let restores = remember.as_ref().is_some_and(|remember| !remember.can_resume);
+        let remembering = remember.map(|remember| Box::new(Remembering::new(remember.left)));
+        let rare = Rare { groups, device, remembering, ..Rare::default() };
         let session = Session {
             generation: self.generation_last,
             rendering: connect.rendering,
@@ -25,18 +31,25 @@ impl Worker {
             subscription_last: 0,
             heartbeat_ms: connect.heartbeat_ms,
             subscriptions_max: connect.subscriptions_max,
-            appends: 0,
+            unanswered: 0,
+            append_bytes: 0,
             client: connect.client,
             user: connect.user,
             grants: connect.grants,
             conversation: connect.conversation,
             counts: SessionCounts::default(),
-            rare: (!rare.groups.is_empty()).then(|| Box::new(rare)),
+            rare: has_rare.then(|| Box::new(rare)),
         };
         let key = self.insert_session(session);
+        if !connect.opening.is_empty() {
+            self.append(key, |out| out.extend_from_slice(&connect.opening));
+        }
         if let Some(mut welcome) = connect.welcome {
             welcome.session = self.tokens.seal(connect.client);
             self.tell(key.place, &Message::Welcome(welcome));
+        }
+        if restores {
+            self.restore_left(key);
         }
         key
     }
@@ -127,10 +140,29 @@ impl Worker {
         }
         let outbox = session.outbox.get_or_insert_with(|| self.outboxes.pop().unwrap_or_default());
         let (renderer, conversation) = (&mut self.renderer, &mut session.conversation);
+        let mut spelled = Ok(());
         outbox.push_own(|out| {
-            renderer.message(session.rendering, conversation.as_mut(), message, out);
+            let start = out.len();
+            let conversation = conversation.as_mut();
+            spelled = isolated(|| renderer.message(session.rendering, conversation, message, out));
+            if spelled.is_err() {
+                out.truncate(start);
+            }
         });
+        if spelled.is_err() {
+            self.fail(place);
+        }
         self.queue(place);
+    }
+
+    /// A client's conversation broke: nothing more can be said to it.
+    pub(super) fn fail(&mut self, place: u32) {
+        let Some(session) = self.sessions.get_mut(place as usize) else { return };
+        if !std::mem::replace(&mut session.is_closing, true) {
+            session.is_behind = false;
+            let client = ClientKey { place, generation: session.generation };
+            self.requests.push_back(Request::Close { client, reason: CloseReason::Internal });
+        }
     }
 
     /// Appends bytes of the transport's own, such as a ping, behind all that waits to be written.
@@ -235,11 +267,13 @@ impl Worker {
     }
 
     /// Whether the transport should read what the client sends: not while an earlier command
-    /// waits, nor while the client does not take its answers.
+    /// or too many publishes wait, nor while the client does not take its answers.
     pub fn is_accepting(&self, key: ClientKey) -> bool {
         self.session(key).is_some_and(|session| {
             let answers = session.outbox.as_ref().is_some_and(|outbox| outbox.is_full());
-            let waits = session.must_wait() || session.appends >= self.limits.appends_max;
+            let waits = session.must_wait()
+                || session.unanswered >= self.limits.unanswered_max
+                || session.append_bytes >= self.limits.append_bytes_max;
             !waits && !answers && !session.is_closing
         })
     }

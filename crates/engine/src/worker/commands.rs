@@ -5,6 +5,7 @@ use protocol::{
 
 use super::{ClientKey, Now, Request, Ticket, Worker};
 use crate::grants::Action;
+use crate::isolated::isolated;
 use crate::selector::Viewer;
 use crate::session::Session;
 
@@ -36,7 +37,9 @@ impl Worker {
         let Some(session) = self.session_mut(key).filter(|session| !session.is_closing) else {
             return;
         };
-        let decoded = session.conversation.decode(frame);
+        let Ok(decoded) = isolated(|| session.conversation.decode(frame)) else {
+            return self.fail(key.place);
+        };
         match (decoded, refusal) {
             (Ok(request), None) => self.handle_command(now, key, request),
             (Ok(request), Some(error)) => self.reply(key, request.id, Err(error)),
@@ -54,13 +57,17 @@ impl Worker {
 
     pub(super) fn carry_out(&mut self, key: ClientKey, request: ClientRequest) {
         let ClientRequest { id, command } = request;
-        let ticket = Ticket { client: key, id };
+        let ticket = Ticket { client: key, id, bytes: 0 };
+        if !matches!(command, Command::Hello(_)) {
+            self.restore_left(key);
+        }
         let refused = match command {
             Command::Hello(hello) => self.hello(ticket, *hello),
             Command::Subscribe(subscribe) => self.subscribe(ticket, *subscribe),
             Command::Unsubscribe(unsubscribe) => self.unsubscribe(ticket, unsubscribe),
             Command::Publish(draft) => self.publish(ticket, *draft),
             Command::History(history) => self.history(ticket, *history),
+            Command::Acknowledge(positions) => self.acknowledge(ticket, positions),
             Command::Ping => {
                 let time_ms = self.now.wall_ms;
                 self.reply(key, id, Ok(Answer::Pong { time_ms }));
@@ -90,7 +97,9 @@ impl Worker {
             Some(user) => Publisher::User(user.clone()),
             None => Publisher::Client(session.client),
         };
-        session.appends += 1;
+        let ticket = Ticket { bytes: draft.bytes(), ..ticket };
+        session.unanswered += 1;
+        session.append_bytes += ticket.bytes;
         self.requests.push_back(Request::Append { ticket, stream, draft: Box::new(draft) });
         Ok(())
     }
@@ -99,7 +108,8 @@ impl Worker {
     pub fn handle_appended(&mut self, now: Now, ticket: Ticket, result: Result<Appended, Error>) {
         self.now = now;
         if let Some(session) = self.session_mut(ticket.client) {
-            session.appends = session.appends.saturating_sub(1);
+            session.unanswered = session.unanswered.saturating_sub(1);
+            session.append_bytes = session.append_bytes.saturating_sub(ticket.bytes);
         }
         self.reply(ticket.client, ticket.id, result.map(Answer::Published));
     }

@@ -4,7 +4,7 @@ use super::ahead::{Ahead, Memory, choose, look_ahead};
 use super::deliver::{Before, Courier};
 use super::{StreamState, Worker};
 use crate::broker::{Hole, Page};
-use crate::render::Stream;
+use crate::render::{Renderer as _, Stream};
 use crate::session::Reader;
 use crate::streams::StreamIndex;
 
@@ -114,6 +114,8 @@ impl Worker {
         rare.endings.retain(|ending| !passed(ending.stream, ending.until));
         let has_changed = rare.endings.len() < ended;
         let is_needed = !(rare.groups.is_empty()
+            && rare.device.is_none()
+            && rare.remembering.is_none()
             && rare.beginnings.is_empty()
             && rare.endings.is_empty()
             && rare.replays.is_empty()
@@ -200,7 +202,7 @@ impl Worker {
         let spec = self.table.spec(at)?;
         let StreamState { recent, view, runs, epoch, .. } = self.streams.get_mut(at.get())?;
         let session = self.sessions.get_mut(place as usize)?;
-        let mut memory = Memory::default();
+        let mut memory = Memory::of(session, &self.index);
         let owns = |event: &Event| {
             memory.owner(session, &self.index, at, spec.mode, event) == Some(mode)
                 && session.sees(&event.draft.audience)
@@ -218,7 +220,7 @@ impl Worker {
         let mut courier = Courier {
             session,
             runs,
-            renderer: self.renderer.as_mut(),
+            renderer: &mut self.renderer,
             stream: Stream { name: &spec.name, epoch },
             outboxes: &mut self.outboxes,
             counters: &mut self.counters,

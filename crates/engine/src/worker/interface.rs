@@ -4,7 +4,9 @@ use protocol::{
     ClientId, CloseReason, Conversation, Draft, History, Pattern, Position, Seq, Welcome,
 };
 
+use super::Remember;
 use crate::broker::Locate;
+use crate::cursors::Device;
 use crate::grants::Grants;
 use crate::render::Rendering;
 use crate::selector::{Selector, Viewer};
@@ -37,13 +39,21 @@ pub struct Limits {
     pub recent_bytes_max: usize,
     /// About how large a page is that the worker reads from the broker.
     pub page_bytes: usize,
-    /// Publishes of one client that wait for their answer; beyond it the client is not read.
-    pub appends_max: u32,
+    /// Publishes and acknowledgements of one client that wait for their answer; beyond it the
+    /// client is not read.
+    pub unanswered_max: u32,
+    /// Bytes of such publishes; what was read before the bound was reached may go beyond it.
+    pub append_bytes_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { recent_bytes_max: 4 << 20, page_bytes: 256 << 10, appends_max: 1024 }
+        Self {
+            recent_bytes_max: 4 << 20,
+            page_bytes: 256 << 10,
+            unanswered_max: 1024,
+            append_bytes_max: 4 << 20,
+        }
     }
 }
 
@@ -55,6 +65,8 @@ pub struct Connect {
     pub user: Option<Arc<str>>,
     /// Groups that it is a member of from the start.
     pub groups: Vec<Arc<str>>,
+    /// The device that it named so far; a hello may name it later.
+    pub device: Option<Arc<str>>,
     /// What it may do.
     pub grants: Arc<Grants>,
     /// How events look to it.
@@ -65,6 +77,10 @@ pub struct Connect {
     pub heartbeat_ms: u32,
     /// Most patterns that it may subscribe to.
     pub subscriptions_max: u32,
+    /// Bytes that it is sent before anything else, as they are.
+    pub opening: Vec<u8>,
+    /// Set where it gets back what it has, should it drop and return.
+    pub remember: Option<Remember>,
     /// What it is told first.
     pub welcome: Option<Box<Welcome>>,
 }
@@ -76,9 +92,12 @@ pub struct Ticket {
     pub client: ClientKey,
     /// The id that the client gave it.
     pub id: Option<i64>,
+    /// What it holds of the client's bound on publishes that wait, in bytes.
+    pub bytes: usize,
 }
 
-/// Binds the answer of [`Request::Locate`] to the subscription that waits for it.
+/// Binds the answer of [`Request::Locate`] or [`Request::Cursor`] to the subscription that waits
+/// for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocateTicket {
     /// Who subscribes.
@@ -131,6 +150,25 @@ pub enum Request {
         viewer: Viewer,
         /// What for.
         history: Box<History>,
+    },
+    /// Load the cursor of a device; answered by [`crate::Worker::handle_cursor`].
+    Cursor {
+        /// For the answer.
+        ticket: LocateTicket,
+        /// In which stream.
+        stream: StreamIndex,
+        /// Whose.
+        device: Device,
+    },
+    /// Store how far a device has come, with [`crate::cursors::acknowledge`]; answered by
+    /// [`crate::Worker::handle_acknowledged`].
+    Acknowledge {
+        /// For the answer.
+        ticket: Ticket,
+        /// Whose cursors.
+        device: Device,
+        /// How far it has come in which streams.
+        positions: Vec<(StreamIndex, Position)>,
     },
     /// Show the client that the server lives, and find out whether it does.
     Heartbeat {

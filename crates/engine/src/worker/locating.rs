@@ -1,10 +1,12 @@
 use protocol::{Error, Position, Seq, Start, Subscribe};
 
 use super::commands::viewer_of;
+use super::cursors::device_of;
 use super::{ClientKey, LocateTicket, Now, Request, Worker};
 use crate::broker::{Locate, Located};
+use crate::cursors::Cursor;
 use crate::selector::Selector;
-use crate::session::Subscribing;
+use crate::session::{Found, Subscribing};
 use crate::streams::StreamIndex;
 
 /// Where a subscription starts in one stream, if not now.
@@ -20,20 +22,32 @@ pub(super) struct StartAt {
 impl Worker {
     /// Asks the broker where the histories that are wanted start; whether there is anything to
     /// wait for.
-    pub(super) fn locate(&mut self, key: ClientKey, subscribing: &mut Subscribing) -> bool {
+    ///
+    /// # Errors
+    /// Where a subscription starts behind what a device acknowledged, and no device was named.
+    pub(super) fn locate(
+        &mut self,
+        key: ClientKey,
+        subscribing: &mut Subscribing,
+    ) -> Result<bool, Error> {
         if subscribing.resume.is_some() {
-            return false;
+            return Ok(false);
+        }
+        if subscribing.bodies.iter().any(|body| body.start == Start::Stored)
+            && let Some(session) = self.session(key)
+        {
+            device_of(session)?;
         }
         self.locate_last += 1;
         subscribing.attempt = self.locate_last;
         for (body, asked) in subscribing.bodies.iter().enumerate() {
-            if looked_for(asked).is_some() {
+            if asked.start == Start::Stored || looked_for(asked).is_some() {
                 let streams = self.streams_of(&asked.topics).into_iter();
                 subscribing.to_locate.extend(streams.map(|stream| (body, stream)));
             }
         }
         subscribing.to_locate.sort_unstable_by(|a, b| b.cmp(a));
-        self.locate_next(key, subscribing)
+        Ok(self.locate_next(key, subscribing))
     }
 
     /// Asks for one place after the other, as each search may look at many events: other clients
@@ -43,10 +57,18 @@ impl Worker {
         let (Some(asked), Some(session)) = (subscribing.bodies.get(body), self.session(key)) else {
             return false;
         };
-        let Some(what) = looked_for(asked) else { return false };
         let ticket = LocateTicket { client: key, attempt: subscribing.attempt, body };
-        let (topics, except) = (asked.topics.clone(), asked.except.clone());
-        let selector = Box::new(Selector { topics, except, viewer: Some(viewer_of(session)) });
+        let Some(what) = looked_for(asked) else {
+            let Ok(device) = device_of(session) else { return false };
+            self.requests.push_back(Request::Cursor { ticket, stream, device });
+            return true;
+        };
+        let selector = Box::new(Selector {
+            topics: asked.topics.clone(),
+            except: asked.except.clone(),
+            filter: asked.filter.clone(),
+            viewer: Some(viewer_of(session)),
+        });
         self.requests.push_back(Request::Locate { ticket, stream, selector, what });
         true
     }
@@ -60,6 +82,27 @@ impl Worker {
         result: Result<Located, Error>,
     ) {
         self.now = now;
+        self.go_on_subscribing(ticket, stream, result.map(Found::Located));
+    }
+
+    /// The broker answered [`Request::Cursor`].
+    pub fn handle_cursor(
+        &mut self,
+        now: Now,
+        ticket: LocateTicket,
+        stream: StreamIndex,
+        result: Result<Option<Cursor>, Error>,
+    ) {
+        self.now = now;
+        self.go_on_subscribing(ticket, stream, result.map(Found::Stored));
+    }
+
+    fn go_on_subscribing(
+        &mut self,
+        ticket: LocateTicket,
+        stream: StreamIndex,
+        result: Result<Found, Error>,
+    ) {
         let Some(session) = self.session_mut(ticket.client) else { return };
         let Some(rare) = &mut session.rare else { return };
         let is_awaited = |waiting: &Subscribing| waiting.attempt == ticket.attempt;
@@ -68,7 +111,7 @@ impl Worker {
         }
         let Some(mut subscribing) = rare.subscribing.take() else { return };
         match result {
-            Ok(located) => subscribing.located.push((ticket.body, stream, located)),
+            Ok(found) => subscribing.found.push((ticket.body, stream, found)),
             Err(error) => {
                 self.reply(ticket.client, subscribing.request.id, Err(error));
                 return self.go_on_waiting(ticket.client);
@@ -99,12 +142,14 @@ impl Worker {
             Start::Now => Ok(None),
             Start::Positions(positions) => self.start_after(at, positions).map(Some),
             Start::Last(_) if asked.mode.latest => Ok(Some(self.start_at_first(at))),
-            Start::Last(_) | Start::Since(_) => {
-                let located = &subscribing.located;
-                let found =
-                    located.binary_search_by_key(&(body, at), |(of, stream, _)| (*of, *stream));
-                let found = found.ok().and_then(|found| located.get(found));
-                Ok(found.map(|(.., located)| self.start_located(at, located)))
+            Start::Last(_) | Start::Since(_) | Start::Stored => {
+                let all = &subscribing.found;
+                let found = all.binary_search_by_key(&(body, at), |(of, stream, _)| (*of, *stream));
+                let found = found.ok().and_then(|found| all.get(found));
+                Ok(found.map(|(.., found)| match found {
+                    Found::Located(located) => self.start_located(at, located),
+                    Found::Stored(cursor) => self.start_stored(at, cursor.as_ref()),
+                }))
             }
         }
     }
@@ -114,6 +159,19 @@ impl Worker {
         let is_current = self.streams.get(at.get()).is_some_and(|s| s.epoch == located.epoch);
         let after = if is_current { located.after.max(first.after) } else { first.after };
         StartAt { after, is_reset: false, truncated: located.truncated }
+    }
+
+    /// Behind a cursor. It may be below what is kept, or of an epoch that is over: then a gap
+    /// comes first.
+    fn start_stored(&self, at: StreamIndex, cursor: Option<&Cursor>) -> StartAt {
+        let first = self.start_at_first(at);
+        let Some(cursor) = cursor else { return first };
+        let is_current = self.streams.get(at.get()).is_some_and(|s| s.epoch == cursor.epoch);
+        if is_current {
+            StartAt { after: cursor.seq, ..first }
+        } else {
+            StartAt { is_reset: true, ..first }
+        }
     }
 
     fn start_at_first(&self, at: StreamIndex) -> StartAt {
@@ -146,6 +204,6 @@ fn looked_for(body: &Subscribe) -> Option<Locate> {
         Start::Last(_) if body.mode.latest => None,
         Start::Last(count) => Some(Locate::Last(count)),
         Start::Since(time_ms) => Some(Locate::Since(time_ms)),
-        Start::Now | Start::Positions(_) => None,
+        Start::Now | Start::Positions(_) | Start::Stored => None,
     }
 }

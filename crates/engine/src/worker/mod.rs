@@ -7,10 +7,16 @@ mod interface;
 mod clients;
 /// Commands of clients.
 mod commands;
-/// Subscriptions begin and end.
+/// Subscriptions begin.
 mod subscribing;
+/// Subscriptions end.
+mod unsubscribing;
 /// What a subscription with history waits for.
 mod locating;
+/// Who gets a new event.
+mod matching;
+/// Acknowledgements.
+mod cursors;
 /// New events go to live readers.
 mod pump;
 /// Readers that are behind catch up.
@@ -27,13 +33,14 @@ mod deliver;
 mod backfill;
 /// Pages of the broker are asked for, shared and dropped.
 mod pages;
+/// What clients get back that cannot say where they were.
+mod remembering;
 /// What is due at a time.
 mod timers;
 /// Sessions are taken out and put back.
 mod snapshot;
 
 use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use protocol::{ClientId, Epoch, Seq, Topic};
@@ -43,10 +50,13 @@ pub use interface::{
     ClientKey, Connect, Counters, Limits, LocateTicket, Now, Request, SessionTokens, SessionView,
     Ticket,
 };
+pub(crate) use remembering::Remembering;
+pub use remembering::{Remember, Remembered};
 pub use snapshot::Snapshot;
 
 use crate::broker::{Broker, Segment};
 use crate::index::Index;
+use crate::isolated::Isolated;
 use crate::outbox::Outbox;
 use crate::render::{Renderer, Rendering, Stream};
 use crate::run::RunLog;
@@ -55,8 +65,8 @@ use crate::streams::{StreamIndex, StreamTable};
 use crate::tail::{Tail, Wake};
 use crate::view::View;
 
+use matching::Matches;
 use pages::Pages;
-use pump::MatchSet;
 use timers::Timer;
 
 /// Outboxes that wait for another client.
@@ -75,7 +85,7 @@ pub struct Worker {
     by_client: HashMap<ClientId, u32>,
     by_user: HashMap<Arc<str>, Vec<u32>>,
     by_group: HashMap<Arc<str>, Vec<u32>>,
-    renderer: Box<dyn Renderer>,
+    renderer: Isolated,
     tokens: Box<dyn SessionTokens>,
     pages: Pages,
     /// Clients that have something to send, or may have.
@@ -107,7 +117,7 @@ struct StreamState {
     recent: VecDeque<Segment>,
     recent_bytes: usize,
     /// Which sessions an event of a topic goes to.
-    matches: HashMap<Topic, Rc<MatchSet>>,
+    matches: HashMap<Topic, Matches>,
     matches_entries: usize,
     matches_generation: u64,
     runs: HashMap<Rendering, RunLog>,
@@ -147,7 +157,7 @@ impl Worker {
             by_client: HashMap::new(),
             by_user: HashMap::new(),
             by_group: HashMap::new(),
-            renderer,
+            renderer: Isolated(renderer),
             tokens,
             pages: Pages::default(),
             ready: VecDeque::new(),
@@ -174,6 +184,12 @@ impl Worker {
     /// Nodes of the pattern tree that were looked at so far to find who gets an event.
     pub fn nodes_visited(&self) -> u64 {
         self.index.visited()
+    }
+
+    /// How often a filter judged an event so far: once for each distinct filter, however many
+    /// clients have it.
+    pub fn filter_judgements(&self) -> u64 {
+        self.index.filters().judgements()
     }
 
     /// How many clients it owns.

@@ -1,12 +1,12 @@
 use std::rc::Rc;
 
-use protocol::{Audience, Event, Mode, Seq};
+use protocol::{Audience, Event, Seq};
 use smallvec::SmallVec;
 
+use super::matching::{self, MatchSet, Target};
 use super::{ClientKey, Now, StreamState, Worker};
 use crate::broker::Segment;
-use crate::index::SubscriptionKey;
-use crate::render::Rendering;
+use crate::render::{Renderer as _, Rendering};
 use crate::run::Run;
 use crate::streams::StreamIndex;
 use crate::tail::Pull;
@@ -14,36 +14,11 @@ use crate::tail::Pull;
 /// About how much of a stream is taken at once, so that what it becomes is written before more is
 /// taken.
 const BURST_BYTES: usize = 64 << 10;
-/// Most targets that the match cache of a stream holds.
-const MATCHES_MAX: usize = 256 << 10;
-
-/// Which sessions an event goes to.
-#[derive(Debug, Default)]
-pub(super) struct MatchSet {
-    /// Readers that take every event at once, by rendering.
-    groups: Vec<Group>,
-    /// Readers that wait for their time, or whose bytes are their own.
-    others: Vec<Target>,
-}
-
-#[derive(Debug)]
-struct Group {
-    rendering: Rendering,
-    targets: Vec<Target>,
-}
-
-/// A reader of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Target {
-    place: u32,
-    reader: u32,
-}
 
 /// Kept between bursts for its allocations.
 #[derive(Default)]
 pub(super) struct Scratch {
-    found: Vec<SubscriptionKey>,
-    owners: Vec<(u32, Mode)>,
+    pub(super) matching: matching::Scratch,
     plans: Vec<Plan>,
     parts: Vec<Part>,
     building: Vec<Building>,
@@ -149,7 +124,7 @@ impl Worker {
     fn plan(&mut self, at: StreamIndex, events: &[&Event], scratch: &mut Scratch) {
         for (place, event) in events.iter().enumerate() {
             let set = match event.draft.audience {
-                Audience::Everyone => self.matches(at, event, scratch),
+                Audience::Everyone => self.matches(at, event, &mut scratch.matching),
                 _ => Rc::new(self.match_audience(at, event)),
             };
             match scratch.plans.last_mut() {
@@ -157,80 +132,6 @@ impl Worker {
                 _ => scratch.plans.push(Plan { set, from: place, to: place + 1 }),
             }
         }
-    }
-
-    /// The readers of an event for everyone, from the cache where nothing changed.
-    fn matches(&mut self, at: StreamIndex, event: &Event, scratch: &mut Scratch) -> Rc<MatchSet> {
-        let generation = self.index.generation();
-        if let Some(stream) = self.streams.get_mut(at.get()) {
-            if stream.matches_generation != generation || stream.matches_entries > MATCHES_MAX {
-                stream.matches.clear();
-                (stream.matches_generation, stream.matches_entries) = (generation, 0);
-            }
-            if let Some(set) = stream.matches.get(event.topic()) {
-                return set.clone();
-            }
-        }
-        let set = Rc::new(self.match_everyone(at, event, scratch));
-        if let Some(stream) = self.streams.get_mut(at.get()) {
-            stream.matches_entries += 8 + set.len();
-            stream.matches.insert(event.topic().clone(), set.clone());
-        }
-        set
-    }
-
-    fn match_everyone(&self, at: StreamIndex, event: &Event, scratch: &mut Scratch) -> MatchSet {
-        let Some(spec) = self.table.spec(at) else { return MatchSet::default() };
-        self.index.matches(event.topic(), &mut scratch.found);
-        scratch.owners.clear();
-        for key in &scratch.found {
-            if let Some(subscription) = self.index.get(*key) {
-                scratch.owners.push((subscription.session, subscription.mode.narrowed(spec.mode)));
-            }
-        }
-        // Of several subscriptions of a session the most generous one comes first and stays.
-        scratch.owners.sort_unstable();
-        scratch.owners.dedup_by_key(|owner| owner.0);
-        self.match_set(at, scratch.owners.iter().copied())
-    }
-
-    /// An event for a user, a group or a client looks only at their sessions.
-    fn match_audience(&self, at: StreamIndex, event: &Event) -> MatchSet {
-        let Some(spec) = self.table.spec(at) else { return MatchSet::default() };
-        let none = Vec::new();
-        let places: SmallVec<[u32; 8]> = match &event.draft.audience {
-            Audience::Everyone => SmallVec::new(),
-            Audience::User(user) => self.by_user.get(user).unwrap_or(&none).as_slice().into(),
-            Audience::Group(group) => self.by_group.get(group).unwrap_or(&none).as_slice().into(),
-            Audience::Client(client) => self.by_client.get(client).copied().into_iter().collect(),
-        };
-        let owners = places.into_iter().filter_map(|place| {
-            let session = self.sessions.get(place as usize)?;
-            let owner = session.owner(&self.index, at, spec.mode, event.topic(), event.seq)?;
-            Some((place, owner))
-        });
-        self.match_set(at, owners)
-    }
-
-    fn match_set(&self, at: StreamIndex, owners: impl Iterator<Item = (u32, Mode)>) -> MatchSet {
-        let mut set = MatchSet::default();
-        for (place, mode) in owners {
-            let Some(session) = self.sessions.get(place as usize) else { continue };
-            let mut readers = session.readers.iter();
-            let found = readers.position(|reader| reader.stream == at && reader.mode == mode);
-            let Some(reader) = found else { continue };
-            let target = Target { place, reader: reader as u32 };
-            let rendering = session.rendering;
-            if mode != Mode::EVERY || self.renderer.names_positions(rendering) {
-                set.others.push(target);
-                continue;
-            }
-            match set.groups.iter_mut().find(|group| group.rendering == rendering) {
-                Some(group) => group.targets.push(target),
-                None => set.groups.push(Group { rendering, targets: vec![target] }),
-            }
-        }
-        set
     }
 
     /// Renders each event once per rendering that someone needs it in.
@@ -361,6 +262,7 @@ impl Worker {
     /// Continuity was lost: every reader begins again, after a gap.
     fn begin_epoch(&mut self, at: StreamIndex, pull: Pull) {
         self.pages.forget(at);
+        self.index.forget_verdicts(at);
         let Some(stream) = self.streams.get_mut(at.get()) else { return };
         stream.forget_recent();
         (stream.view, stream.backfill) = (None, None);
@@ -422,12 +324,6 @@ impl StreamState {
                 self.recent_bytes -= oldest.bytes();
             }
         }
-    }
-}
-
-impl MatchSet {
-    fn len(&self) -> usize {
-        self.others.len() + self.groups.iter().map(|group| group.targets.len()).sum::<usize>()
     }
 }
 

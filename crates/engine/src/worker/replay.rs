@@ -4,7 +4,7 @@ use super::ahead::{Ahead, choose, look_ahead};
 use super::fill::Step;
 use super::{StreamState, Worker};
 use crate::broker::{Hole, Page};
-use crate::session::{Replay, takes};
+use crate::session::Replay;
 
 /// What a replay finds behind its cursor.
 enum Found {
@@ -94,10 +94,8 @@ impl Worker {
         let (after, until) = (replay.cursor, replay.until);
         let session = self.sessions.get(place as usize)?;
         let stream = self.streams.get(replay.stream.get())?;
-        let wanted = |event: &Event| {
-            takes(&self.index, replay.subscription, event.topic())
-                && session.sees(&event.draft.audience)
-        };
+        let wanted =
+            |event: &Event| session.sees(&event.draft.audience) && replay.wants(&self.index, event);
         let ahead = if replay.is_latest {
             Ahead::Events(choose(stream.view.as_ref()?.after(after), until, wanted))
         } else {

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
 use protocol::{
-    ClientId, Conversation, Epoch, Mode, Pattern, Request as ClientRequest, Seq, SubscriptionId,
+    ClientId, Conversation, Epoch, Filter, Mode, Pattern, Request as ClientRequest, Seq,
+    SubscriptionId,
 };
 
-use super::{ClientKey, Now, Worker};
+use super::{ClientKey, Now, Remembering, Worker};
 use crate::grants::Grants;
 use crate::index::SubscriptionKey;
 use crate::render::Rendering;
@@ -18,6 +19,8 @@ pub struct Snapshot {
     client: ClientId,
     user: Option<Arc<str>>,
     groups: Vec<Arc<str>>,
+    device: Option<Arc<str>>,
+    remembering: Option<Box<Remembering>>,
     grants: Arc<Grants>,
     conversation: Box<dyn Conversation>,
     heartbeat_ms: u32,
@@ -42,6 +45,9 @@ struct Kept {
     mode: Mode,
     topics: Vec<Pattern>,
     except: Vec<Pattern>,
+    filter: Option<Arc<Filter>>,
+    /// The client got it back from an earlier connection and did not ask for it again.
+    is_restored: bool,
     beginnings: Vec<(StreamIndex, Seq)>,
     replays: Vec<Replay>,
 }
@@ -65,6 +71,8 @@ impl Worker {
             client: session.client,
             user: session.user,
             groups: rare.groups,
+            device: rare.device,
+            remembering: rare.remembering,
             grants: session.grants,
             conversation: session.conversation,
             heartbeat_ms: session.heartbeat_ms,
@@ -83,6 +91,7 @@ impl Worker {
 
     fn keep_subscriptions(&self, key: ClientKey) -> Vec<Kept> {
         let Some(session) = self.session(key) else { return Vec::new() };
+        let remembering = session.rare.as_ref().and_then(|rare| rare.remembering.as_ref());
         let keep = |key: &SubscriptionKey| {
             let subscription = self.index.get(*key)?;
             let rare = session.rare.iter();
@@ -93,6 +102,8 @@ impl Worker {
                 mode: subscription.mode,
                 topics: self.index.topics(subscription),
                 except: subscription.except().to_vec(),
+                filter: self.index.filter(subscription).cloned(),
+                is_restored: remembering.is_some_and(|known| known.is_restored(*key)),
                 beginnings: beginnings
                     .filter(|beginning| beginning.subscription == *key)
                     .map(|beginning| (beginning.stream, beginning.after))
@@ -118,8 +129,8 @@ impl Worker {
             self.watch(reader.stream);
         }
         self.generation_last = self.generation_last.wrapping_add(1);
-        let Snapshot { groups, endings, gaps, .. } = snapshot;
-        let rare = Rare { groups, endings, gaps, ..Rare::default() };
+        let Snapshot { groups, device, remembering, endings, gaps, .. } = snapshot;
+        let rare = Rare { groups, device, remembering, endings, gaps, ..Rare::default() };
         let session = Session {
             generation: self.generation_last,
             rendering: snapshot.rendering,
@@ -133,7 +144,8 @@ impl Worker {
             subscription_last: snapshot.subscription_last,
             heartbeat_ms: snapshot.heartbeat_ms,
             subscriptions_max: snapshot.subscriptions_max,
-            appends: 0,
+            unanswered: 0,
+            append_bytes: 0,
             client: snapshot.client,
             user: snapshot.user,
             grants: snapshot.grants,
@@ -142,8 +154,15 @@ impl Worker {
             rare: Some(Box::new(rare)),
         };
         let key = self.insert_session(session);
+        let mut restored = Vec::new();
         for kept in snapshot.subscriptions {
-            self.restore_subscription(key.place, kept);
+            let is_restored = kept.is_restored;
+            let subscription = self.restore_subscription(key.place, kept);
+            restored.extend(subscription.filter(|_| is_restored));
+        }
+        let rare = self.session_mut(key).and_then(|session| session.rare.as_mut());
+        if let Some(remembering) = rare.and_then(|rare| rare.remembering.as_mut()) {
+            remembering.rename(restored);
         }
         for (reader, epoch) in snapshot.readers {
             self.restore_reader(key.place, reader, &epoch);
@@ -155,10 +174,10 @@ impl Worker {
         key
     }
 
-    fn restore_subscription(&mut self, place: u32, kept: Kept) {
-        let Kept { id, mode, topics, except, .. } = kept;
-        let subscription = self.index.insert(place, id, mode, &topics, except);
-        let Some(session) = self.sessions.get_mut(place as usize) else { return };
+    fn restore_subscription(&mut self, place: u32, kept: Kept) -> Option<SubscriptionKey> {
+        let Kept { id, mode, topics, except, filter, .. } = kept;
+        let subscription = self.index.insert(place, id, mode, &topics, except, filter.as_ref());
+        let session = self.sessions.get_mut(place as usize)?;
         session.subscriptions.push(subscription);
         let rare = session.rare_mut();
         let beginnings = kept.beginnings.into_iter();
@@ -169,6 +188,7 @@ impl Worker {
         }));
         rare.replays
             .extend(kept.replays.into_iter().map(|replay| Replay { subscription, ..replay }));
+        Some(subscription)
     }
 
     fn restore_reader(&mut self, place: u32, mut reader: Reader, epoch: &Epoch) {

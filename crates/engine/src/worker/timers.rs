@@ -3,6 +3,7 @@ use std::cmp::Reverse;
 use protocol::{Message, Position};
 
 use super::{ClientKey, Now, Request, StreamState, Worker};
+use crate::render::Renderer as _;
 use crate::session::Session;
 use crate::streams::StreamIndex;
 
@@ -72,6 +73,8 @@ impl Worker {
     fn heartbeat(&mut self, key: ClientKey) {
         let Some(session) = self.session(key).filter(|session| !session.is_closing) else { return };
         let heartbeat_ms = session.heartbeat_ms;
+        self.restore_left(key);
+        let Some(session) = self.session(key) else { return };
         if !session.is_blocked {
             self.mark(key.place);
         }

@@ -1,5 +1,6 @@
+use bytes::Bytes;
 use engine::{ClientKey, Request, Ticket};
-use protocol::{Answer, Command, History, StreamName};
+use protocol::{Answer, Command, Draft, Error, History, Payload, StreamName, Topic};
 
 use crate::world::{Said, World, epoch, event, pattern};
 
@@ -81,4 +82,28 @@ fn a_history_that_is_being_read_moves_with_its_session() {
         answer(&mut world, ticket, 1);
     }
     assert_eq!(ids(&mut world, 0), [0, 1]);
+}
+
+#[test]
+fn a_client_is_not_read_while_its_publishes_hold_too_many_bytes() {
+    let mut world = World::new();
+    let client = world.connect(1);
+    let publish = |world: &mut World| {
+        let payload = Payload::Json(Bytes::from(vec![b'1'; 1 << 20]));
+        let draft = Draft::new(Topic::parse("a.b").unwrap(), payload);
+        world.send(client, 1, Command::Publish(Box::new(draft)));
+    };
+    (0..3).for_each(|_| publish(&mut world));
+    assert!(world.worker.is_accepting(client));
+    publish(&mut world);
+    assert!(!world.worker.is_accepting(client));
+    for request in world.requests() {
+        let Request::Append { ticket, .. } = request else { panic!("{request:?}") };
+        world.worker.handle_appended(world.now, ticket, Err(Error::bad_request("no")));
+        assert!(world.worker.is_accepting(client));
+    }
+    assert_eq!(world.said(0).len(), 4);
+    // All of it was given back.
+    (0..3).for_each(|_| publish(&mut world));
+    assert!(world.worker.is_accepting(client));
 }

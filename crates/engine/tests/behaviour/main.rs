@@ -12,5 +12,11 @@ mod subscriptions;
 mod readers;
 /// What is not kept any more.
 mod retention;
+/// Conditions on data.
+mod filters;
+/// A mistake of a dialect reaches one client, or one event.
+mod isolation;
+/// Clients that drop and come back.
+mod remembering;
 /// Histories, and commands that wait.
 mod histories;

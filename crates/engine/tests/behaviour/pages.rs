@@ -31,10 +31,40 @@ impl Broker for OneByOne {
         self.pages.fetch_add(1, Ordering::Relaxed);
         let segments =
             if after < self.last { vec![segment(after + 1..=after + 1)] } else { Vec::new() };
-        answer(Ok(Page { epoch: epoch(), first: 1, segments }));
+        answer(Ok(Page::new(epoch(), 1, segments)));
         self.depth.fetch_sub(1, Ordering::Relaxed);
     }
     fn locate(&self, _: StreamIndex, _: Selector, _: Locate, _: Answer<Result<Located, Error>>) {}
+
+    fn acknowledge(
+        &self,
+        _: StreamIndex,
+        _: engine::Device,
+        _: protocol::Epoch,
+        _: Seq,
+        _: Answer<Result<engine::Cursor, Error>>,
+    ) {
+        unreachable!("nobody acknowledges here")
+    }
+
+    fn cursor(
+        &self,
+        _: StreamIndex,
+        _: engine::Device,
+        _: Answer<Result<Option<engine::Cursor>, Error>>,
+    ) {
+        unreachable!("nobody asks for cursors here")
+    }
+
+    fn cursors(
+        &self,
+        _: StreamIndex,
+        _: engine::CursorQuery,
+        _: Answer<Result<Vec<(engine::Device, engine::Cursor)>, Error>>,
+    ) {
+        unreachable!("nobody asks for cursors here")
+    }
+
     fn tail(&self, _: StreamIndex) -> Option<Arc<Tail>> {
         None
     }
@@ -54,7 +84,7 @@ impl Broker for OneByOne {
 /// How many events a history brings, how far it came and whether there is more.
 fn read(broker: &Arc<OneByOne>, topic: &str, after: Seq) -> (usize, Seq, bool) {
     let (topics, topic) = (vec![pattern(topic)], pattern(topic));
-    let selector = Selector { topics, except: Vec::new(), viewer: None };
+    let selector = Selector { topics, except: Vec::new(), filter: None, viewer: None };
     let history = History { topic, stream: None, epoch: None, after, limit: 1_000 };
     let found = Arc::new(Mutex::new(None));
     let answer = found.clone();

@@ -2,7 +2,7 @@ use allocation_counter::measure;
 use engine::Request;
 use protocol::{CloseReason, Error, ErrorCode, Mode, Seq, Start};
 
-use crate::world::{Said, World};
+use crate::world::{Said, World, after, epoch};
 
 /// A reader that keeps the client busy while another one waits.
 const BATCHES: Mode = Mode { batch: true, ..Mode::EVERY };
@@ -116,4 +116,21 @@ fn a_view_whose_page_failed_is_asked_for_again_after_a_while() {
     }
     world.answer_pages(1);
     assert_eq!(world.said(0).last(), Some(&Said::Event(2)));
+}
+
+#[test]
+fn a_gap_is_told_again_to_who_subscribes_anew() {
+    let mut world = World::new();
+    let client = world.connect(10);
+    let slowly = Mode { interval_ms: 100, ..BATCHES };
+    world.subscribe(client, &["a.c"], Mode::EVERY, Start::Now);
+    world.subscribe(client, &["a.b"], slowly, Start::Now);
+    world.publish(2);
+    world.lose(3);
+    assert_eq!(ranges(&mut world), [(3, 5)]);
+    // The slow one has not come to it when both end, and another one begins before it at once.
+    world.unsubscribe(client, &["a.c", "a.b"]);
+    world.subscribe(client, &["a.*"], Mode::EVERY, after(epoch(), 0));
+    world.write_all();
+    assert_eq!(ranges(&mut world), [(3, 5)]);
 }

@@ -16,7 +16,8 @@ fn errors(world: &mut World, client: u16) -> Vec<ErrorCode> {
 
 fn body(topics: &[&str], except: &[&str], start: Start) -> Subscribe {
     let patterns = |texts: &[&str]| -> Vec<Pattern> { texts.iter().map(|t| pattern(t)).collect() };
-    Subscribe { topics: patterns(topics), except: patterns(except), start, mode: Mode::EVERY }
+    let (topics, except, mode) = (patterns(topics), patterns(except), Mode::EVERY);
+    Subscribe { topics, except, filter: None, start, mode }
 }
 
 fn subscribe_except(world: &mut World, client: ClientKey, topics: &[&str], except: &[&str]) {

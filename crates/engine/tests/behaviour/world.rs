@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::IoSlice;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use engine::{
     Answer, Batch, Broker, ClientKey, Connect, Grants, Hole, Limits, Locate, Located, Now, Page,
-    Renderer, Rendering, Request, Retention, Segment, Selector, SessionTokens, Stream, StreamIndex,
-    StreamSpec, StreamState, StreamTable, Tail, Wake, Worker,
+    Remember, Renderer, Rendering, Request, Retention, Segment, Selector, SessionTokens, Stream,
+    StreamIndex, StreamSpec, StreamState, StreamTable, Tail, Wake, Worker,
 };
 use protocol::{
     Appended, ClientId, Command, Conversation, Draft, Durability, Epoch, Error, Event, Frame,
@@ -24,6 +24,36 @@ impl Broker for OnlyTail {
     fn append(&self, _: StreamIndex, _: Vec<Draft>, _: Answer<Vec<Result<Appended, Error>>>) {}
     fn read(&self, _: StreamIndex, _: Seq, _: usize, _: Answer<Result<Page, Error>>) {}
     fn locate(&self, _: StreamIndex, _: Selector, _: Locate, _: Answer<Result<Located, Error>>) {}
+
+    fn acknowledge(
+        &self,
+        _: StreamIndex,
+        _: engine::Device,
+        _: protocol::Epoch,
+        _: Seq,
+        _: Answer<Result<engine::Cursor, Error>>,
+    ) {
+        unreachable!("nobody acknowledges here")
+    }
+
+    fn cursor(
+        &self,
+        _: StreamIndex,
+        _: engine::Device,
+        _: Answer<Result<Option<engine::Cursor>, Error>>,
+    ) {
+        unreachable!("nobody asks for cursors here")
+    }
+
+    fn cursors(
+        &self,
+        _: StreamIndex,
+        _: engine::CursorQuery,
+        _: Answer<Result<Vec<(engine::Device, engine::Cursor)>, Error>>,
+    ) {
+        unreachable!("nobody asks for cursors here")
+    }
+
     fn tail(&self, _: StreamIndex) -> Option<Arc<Tail>> {
         Some(self.0.clone())
     }
@@ -49,18 +79,27 @@ pub(crate) enum Said {
 type Log = Rc<RefCell<Vec<(Rendering, Said)>>>;
 
 /// Notes what is said; every client has a rendering of its own.
-struct Recorder(Log);
+struct Recorder {
+    log: Log,
+    /// The event that it cannot spell.
+    broken: Rc<Cell<Seq>>,
+}
 
 impl Recorder {
     fn note(&mut self, rendering: Rendering, said: Said) {
-        self.0.borrow_mut().push((rendering, said));
+        self.log.borrow_mut().push((rendering, said));
     }
 }
 
 impl Renderer for Recorder {
     fn event(&mut self, rendering: Rendering, _: &Stream<'_>, event: &Event, out: &mut Vec<u8>) {
-        self.note(rendering, Said::Event(event.seq));
         out.push(b'e');
+        assert_ne!(event.seq, self.broken.get(), "planted");
+        self.note(rendering, Said::Event(event.seq));
+    }
+    fn gap(&mut self, rendering: Rendering, gap: &Gap, out: &mut Vec<u8>) {
+        out.push(b'g');
+        self.note(rendering, Said::Message(Message::Gap(gap.clone())));
     }
     fn batch_item(
         &mut self,
@@ -88,6 +127,8 @@ impl Renderer for Recorder {
             _ => 1,
         };
         out.resize(out.len() + bytes, b'm');
+        let is_broken = matches!(message, Message::Reply { id: Some(UNSPEAKABLE), .. });
+        assert!(!is_broken, "planted");
         self.note(rendering, Said::Message(message.clone()));
     }
     fn names_positions(&self, _: Rendering) -> bool {
@@ -96,10 +137,16 @@ impl Renderer for Recorder {
     fn positions(&mut self, _: Rendering, _: &[Position], _: &mut Vec<u8>) {}
 }
 
+/// The id of a request whose answer cannot be spelled.
+pub(crate) const UNSPEAKABLE: i64 = 666;
+/// What cannot be read.
+pub(crate) const UNREADABLE: Frame<'_> = Frame::Text("unreadable");
+
 struct Silent;
 
 impl Conversation for Silent {
-    fn decode(&mut self, _: Frame<'_>) -> Result<Asked, Misspelled> {
+    fn decode(&mut self, frame: Frame<'_>) -> Result<Asked, Misspelled> {
+        assert_ne!(frame, UNREADABLE, "planted");
         Ok(Asked { id: None, command: Command::Ping })
     }
     fn encode(&mut self, _: &Message, _: &mut Vec<u8>) -> Option<FrameKind> {
@@ -123,6 +170,8 @@ pub(crate) struct World {
     pub(crate) worker: Worker,
     pub(crate) tail: Arc<Tail>,
     pub(crate) now: Now,
+    /// The event that cannot be spelled.
+    pub(crate) broken: Rc<Cell<Seq>>,
     log: Log,
     clients: u16,
     seq: Seq,
@@ -139,30 +188,42 @@ impl World {
             priority: 0,
             mode: Mode::EVERY,
         };
-        let log = Log::default();
+        let (log, broken) = (Log::default(), Rc::new(Cell::new(Seq::MAX)));
         let worker = Worker::new(
             1,
             Arc::new(StreamTable::new(vec![spec])),
             &OnlyTail(tail.clone()),
             Arc::new(Asleep),
-            Box::new(Recorder(log.clone())),
+            Box::new(Recorder { log: log.clone(), broken: broken.clone() }),
             Box::new(NoTokens),
             Limits { recent_bytes_max: 64 << 10, ..Limits::default() },
         );
-        Self { worker, tail, now: Now::default(), log, clients: 0, seq: 0 }
+        Self { worker, tail, now: Now::default(), broken, log, clients: 0, seq: 0 }
     }
 
     /// A client that may hold so many patterns.
     pub(crate) fn connect(&mut self, subscriptions_max: u32) -> ClientKey {
+        self.connect_as(subscriptions_max, None)
+    }
+
+    /// A client that is remembered, and may hold so many patterns.
+    pub(crate) fn connect_as(
+        &mut self,
+        subscriptions_max: u32,
+        remember: Option<Remember>,
+    ) -> ClientKey {
         let connect = Connect {
             client: ClientId(u128::from(self.clients)),
             user: None,
             groups: Vec::new(),
-            grants: Arc::new(Grants { subscribe: vec![pattern(">")], publish: Vec::new() }),
+            device: None,
+            remember,
+            grants: Arc::new(Grants { subscribe: vec![pattern(">")], publish: vec![pattern(">")] }),
             rendering: Rendering(self.clients),
             conversation: Box::new(Silent),
             heartbeat_ms: u32::MAX,
             subscriptions_max,
+            opening: Vec::new(),
             welcome: None,
         };
         self.clients += 1;
@@ -181,7 +242,7 @@ impl World {
         start: Start,
     ) {
         let topics = topics.iter().map(|text| pattern(text)).collect();
-        let body = Subscribe { topics, except: Vec::new(), start, mode };
+        let body = Subscribe { topics, except: Vec::new(), filter: None, start, mode };
         self.send(client, 1, Command::Subscribe(Box::new(body)));
     }
 
@@ -242,7 +303,7 @@ impl World {
             let from = first.max(after + 1);
             let segments =
                 if from > self.seq { Vec::new() } else { vec![segment(from..=self.seq)] };
-            let page = Page { epoch: epoch(), first, segments };
+            let page = Page::new(epoch(), first, segments);
             self.worker.handle_page(self.now, stream, after, Ok(page));
             self.write_all();
         }
@@ -282,7 +343,7 @@ pub(crate) fn segment(seqs: std::ops::RangeInclusive<Seq>) -> Segment {
 }
 
 pub(crate) fn event(seq: Seq) -> Event {
-    let payload = Payload::Json(Bytes::from_static(b"{\"temperature\":21.5}"));
+    let payload = Payload::Json(Bytes::from(format!("{{\"temperature\":21.5,\"n\":{seq}}}")));
     Event { seq, time_ms: 0, draft: Draft::new(Topic::parse("a.b").unwrap(), payload) }
 }
 

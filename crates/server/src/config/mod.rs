@@ -78,7 +78,9 @@ pub use secret::SecretVariable;
 pub use sections::{
     Admin, Broker, BrokerKind, Limits, Listen, Log, LogFormat, LogLevel, Nats, Redis, Server, Tls,
 };
-pub use stream::{DEFAULT as DEFAULT_STREAM, Deliver, Durability, Retain, Stream, WaitFor};
+pub use stream::{
+    DEFAULT as DEFAULT_STREAM, Deliver, Durability, Retain, Stream, StreamCompression, WaitFor,
+};
 pub use units::{
     ByteSize, EndpointPath, HostName, ParseError, Period, Rate, Timespan, Url, WebOrigin,
 };

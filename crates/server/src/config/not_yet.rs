@@ -22,10 +22,8 @@ use Refused::{Whole, Words};
 const REFUSALS: &[Refusal] = &[
     Refusal("listen.tls", Whole),
     Refusal("broker.kind", Words(&["nats", "redis"])),
-    Refusal("broker.dir", Whole),
     Refusal("nats.url", Whole),
     Refusal("redis.url", Whole),
-    Refusal("stream.*.durability", Words(&["buffered", "fsync"])),
     Refusal("stream.*.wait_for", Whole),
     Refusal("auth.keys", Whole),
     Refusal("auth.jwks", Whole),
@@ -38,7 +36,6 @@ const REFUSALS: &[Refusal] = &[
     Refusal("endpoint.*.auth", Words(&["required", "optional"])),
     Refusal("endpoint.*.tokens", Whole),
     Refusal("endpoint.*.cors", Whole),
-    Refusal("endpoint.*.remember", Whole),
     Refusal("endpoint.*.limits.devices_per_user", Whole),
     Refusal("command.*", Whole),
     Refusal("source.*.kind", Words(&["nats", "redis"])),

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use protocol::Pattern;
 
 use super::problem::Problem;
-use super::stream::Stream;
+use super::stream::{Durability, Stream};
 use super::tree::Node;
 use super::{Config, Deliver};
 
@@ -79,6 +79,7 @@ impl Check<'_> {
                 let places = [(&*path("name"), "the second"), (&*first, "the first")];
                 self.report(format!("two streams are named `{name}`"), &places);
             }
+            self.durability(at, stream);
             if stream.max_rate.is_some() && stream.deliver == Some(Deliver::Every) {
                 let title = format!("stream `{name}` delivers every event, so it has no rate");
                 let (rate, deliver) = (path("max_rate"), path("deliver"));
@@ -87,6 +88,19 @@ impl Check<'_> {
             }
             self.topics(at, stream);
         }
+    }
+
+    fn durability(&mut self, at: usize, stream: &Stream) {
+        let is_durable =
+            matches!(stream.durability, Some(Durability::Buffered | Durability::Fsync));
+        if !is_durable || self.config.broker.dir.is_some() {
+            return;
+        }
+        let title = format!("stream `{}` has no directory to be kept in", stream.name);
+        let help = "set `broker.dir` (or `--data`) to a directory";
+        let path = format!("stream.{at}.durability");
+        let problem = self.problem(title, &[(&path, "what is in memory survives nothing")]);
+        self.problems.push(problem.help(help));
     }
 
     fn topics(&mut self, at: usize, stream: &Stream) {
@@ -184,8 +198,14 @@ fn clash(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port() && a.port() != 0 && overlap
 }
 
-/// Fills in what always exists: the pattern of `default`, and two roles.
+/// Fills in what always exists: the pattern of `default`, two roles, and what streams survive.
 pub(super) fn complete(config: &mut Config) {
+    let has_directory = config.broker.dir.is_some();
+    for stream in &mut config.streams {
+        let buffered = has_directory && !stream.is_default();
+        let unset = if buffered { Durability::Buffered } else { Durability::Memory };
+        stream.durability.get_or_insert(unset);
+    }
     let Ok(everything) = Pattern::parse(">") else {
         return;
     };

@@ -85,6 +85,18 @@ settings! {
             within ByteSize::from_kib(1)..=ByteSize::from_mib(256) => Live;
         /// Most events in one publish request.
         publish_events: u32 = 1_000, within 1..=100_000 => Live;
+        /// Most clients that are remembered after they dropped, where an endpoint sets `remember`;
+        /// with more, the one whose time is over first begins anew.
+        remembered: u32 = 100_000, within 1..=10_000_000 => Live;
+        /// Most memory for what remembered clients subscribe to; beyond it likewise.
+        remembered_bytes: ByteSize = ByteSize::from_mib(64),
+            within ByteSize::from_kib(1)..=ByteSize::from_mib(4_096) => Live;
+        /// Most devices of which a stream keeps how far they have acknowledged; with more, the one
+        /// that did not use it for longest is forgotten and begins with the first kept event.
+        cursors: u32 = 100_000, within 1..=10_000_000 => Restart;
+        /// How long a stream keeps how far a device has acknowledged that does not come back.
+        cursor_age: Timespan = Timespan::from_hours(24 * 30),
+            within Timespan::from_secs(1)..=Timespan::from_hours(24 * 366) => Restart;
         /// Memory per stream for its newest events, which clients that keep up are served from.
         tail_bytes: ByteSize = ByteSize::from_mib(16),
             within ByteSize::from_kib(64)..=ByteSize::from_mib(4_096) => Restart;

@@ -15,7 +15,8 @@ settings! {
         /// How much is kept: the oldest events go when any bound is passed.
         retain: Retain = Retain::of_default() => Restart;
         /// What an acknowledged event has survived.
-        durability: Durability = Durability::Memory => Restart;
+        durability: Option<Durability>,
+            unset "`buffered` where `broker.dir` is set, else `memory`; `memory` in the stream `default`" => Restart;
         /// Streams of a higher priority are served first.
         priority: i32 = 0, within -100..=100 => Restart;
         /// Whether clients get every event, or only the newest of each topic.
@@ -23,6 +24,8 @@ settings! {
         /// How often per second a client reads the newest event of each topic.
         max_rate: Option<f64>, unset "as fast as the client can take it", within Mode::RATE_MIN..=Mode::RATE_MAX
             => Restart;
+        /// Whether its events may be compressed where an endpoint compresses.
+        compression: StreamCompression = StreamCompression::Allowed => Restart;
         /// The device whose acknowledgements publishers wait for.
         wait_for: Option<WaitFor>, unset "publishers wait for nobody" => Restart;
     }
@@ -49,6 +52,15 @@ settings! {
 }
 
 words! {
+    /// Whether a stream's events may be compressed.
+    StreamCompression, "whether events may be compressed" {
+        /// They may.
+        Allowed "allowed",
+        /// They may not: where what others write or guess stands beside a secret in one event, its
+        /// compressed length tells of the secret.
+        Never "never",
+    }
+
     /// What an acknowledged event has survived.
     Durability, "a durability" {
         /// Nothing: it is in the memory of this process.
@@ -109,9 +121,9 @@ impl From<&Stream> for StreamSpec {
                 bytes: bytes.as_bytes(),
             },
             durability: match stream.durability {
-                Durability::Memory => protocol::Durability::Memory,
-                Durability::Buffered => protocol::Durability::Buffered,
-                Durability::Fsync => protocol::Durability::Fsync,
+                None | Some(Durability::Memory) => protocol::Durability::Memory,
+                Some(Durability::Buffered) => protocol::Durability::Buffered,
+                Some(Durability::Fsync) => protocol::Durability::Fsync,
             },
             priority: stream.priority,
             mode: stream.mode(),

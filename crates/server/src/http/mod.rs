@@ -6,8 +6,12 @@ mod guard;
 mod socket;
 /// From a request to a WebSocket.
 mod upgrade;
+/// The cookie by which a client is known again.
+mod continuity;
 /// From a request to server-sent events.
 mod events;
+/// From a request to images.
+mod images;
 /// What a query asks to be subscribed to.
 mod query;
 /// Errors as answers.
@@ -33,11 +37,11 @@ use socket::{Line, Socket};
 use tokio::net::TcpStream;
 use tower_service::Service as _;
 
-pub(crate) use api::{admin_routes, public_routes};
+pub(crate) use api::{Admission, admin_routes, public_routes};
 
 use crate::endpoint::Endpoint;
 use crate::listen::{HandshakePlace, Handshakes, Side};
-use crate::transports::sse::Events;
+use crate::transports::body::Events;
 use crate::worker::Shared;
 
 /// Least buffer that hyper takes for a request's head.
@@ -56,6 +60,8 @@ pub(crate) struct Routes {
     pub(crate) endpoints: Vec<Rc<Endpoint>>,
     /// The endpoint of server-sent events.
     pub(crate) events: Rc<Endpoint>,
+    /// The endpoint of images, each topic below its path.
+    pub(crate) images: Rc<Endpoint>,
     pub(crate) public: Router,
     pub(crate) admin: Router,
 }
@@ -128,10 +134,14 @@ async fn answer(
             if let Some(endpoint) = routes.endpoints.iter().find(is_it)
                 && upgrade::is_asked_for(&request)
             {
-                whole(upgrade::answer(&shared, request, endpoint, peer))
+                whole(upgrade::answer(&shared, request, endpoint, peer, &line))
             } else if path == &*routes.events.way.endpoint && request.method() == http::Method::GET
             {
                 return Ok(events::answer(&shared, &request, &routes.events, peer, &line));
+            } else if request.method() == http::Method::GET
+                && let Some(topic) = images::topic(path, &routes.images.way.endpoint)
+            {
+                return Ok(images::answer(&shared, &request, &topic, &routes.images, peer, &line));
             } else {
                 route(&routes.public, request).await
             }
@@ -157,6 +167,7 @@ pub(crate) fn routes(node: &Arc<crate::node::Node>) -> Routes {
     Routes {
         endpoints: endpoints.into_iter().map(Rc::new).collect(),
         events: Rc::new(crate::endpoint::events(node)),
+        images: Rc::new(crate::endpoint::images(node)),
         public: public_routes(node),
         admin: admin_routes(node),
     }

@@ -1,6 +1,9 @@
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
-use protocol::dialects::native::{BATCH_MS_MAX, HISTORY_EVENTS_MAX, LAST_EVENTS_MAX};
+use protocol::dialects::native::{
+    BATCH_MS_MAX, HISTORY_EVENTS_MAX, LAST_EVENTS_MAX, NAME_BYTES_MAX, read_filter,
+};
 use protocol::{
     Command, Error, Hello, Mode, Pattern, Position, Request, SEQ_MAX, Start, Subscribe,
 };
@@ -35,6 +38,11 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// Decodes a part of a path, in which `+` is itself.
+pub(super) fn decoded_path(text: &str) -> String {
+    decoded(&text.replace('+', "%2B"))
+}
+
 /// The value of `limit`, in the bounds of every list that has one.
 ///
 /// # Errors
@@ -52,8 +60,8 @@ pub(super) fn subscription(
     query: Option<&str>,
     last_id: Option<&str>,
 ) -> Result<Option<Request>, Error> {
-    let mut body =
-        Subscribe { topics: Vec::new(), except: Vec::new(), start: Start::Now, mode: Mode::EVERY };
+    let (topics, except, mode) = (Vec::new(), Vec::new(), Mode::EVERY);
+    let mut body = Subscribe { topics, except, filter: None, start: Start::Now, mode };
     let mut starts = Vec::new();
     for (name, value) in pairs(query) {
         match name.as_str() {
@@ -62,6 +70,7 @@ pub(super) fn subscription(
             "last" => starts.push(Start::Last(whole(&name, &value, 1..=LAST_EVENTS_MAX)?)),
             "since" => starts.push(Start::Since(time(&name, &value)?)),
             "after" => starts.push(Start::Positions(positions(&value)?)),
+            "stored" if flag(&name, &value)? => starts.push(Start::Stored),
             "latest" => body.mode.latest = flag(&name, &value)?,
             "max_rate" => {
                 body.mode.latest = true;
@@ -73,21 +82,40 @@ pub(super) fn subscription(
                 body.mode.interval_ms =
                     body.mode.interval_ms.max(whole(&name, &value, 1..=BATCH_MS_MAX)?);
             }
-            "filter" => {
-                return Err(Error::bad_request("filters are not available in this version"));
+            "filter" if body.filter.is_some() => {
+                return Err(Error::bad_request("filter is given twice; join both with all or any"));
             }
+            "filter" => body.filter = Some(Arc::new(read_filter(&value)?)),
             // Others may belong to somebody else: a cache breaker, a proxy.
             _ => {}
         }
     }
     if starts.len() > 1 {
-        return Err(Error::bad_request("at most one of last, since and after, and that once"));
+        return Err(Error::bad_request(
+            "at most one of last, since, after and stored, and that once",
+        ));
     }
     body.start = starts.pop().unwrap_or_default();
+    if body.start == Start::Stored && device(query)?.is_none() {
+        return Err(Error::bad_request("stored needs the name of a device: `device`"));
+    }
     if body.topics.is_empty() {
         return Ok(None);
     }
     Ok(Some(request(body, last_id)?))
+}
+
+/// The device that a query names.
+///
+/// # Errors
+/// `bad_request` where it is no name.
+pub(super) fn device(query: Option<&str>) -> Result<Option<Arc<str>>, Error> {
+    let named = pairs(query).into_iter().find(|(name, _)| name == "device");
+    let Some((_, device)) = named else { return Ok(None) };
+    let is_name =
+        (1..=NAME_BYTES_MAX).contains(&device.len()) && !device.chars().any(char::is_control);
+    let wrong = || format!("device must be 1 to {NAME_BYTES_MAX} bytes without control characters");
+    if is_name { Ok(Some(device.into())) } else { Err(Error::bad_request(wrong())) }
 }
 
 fn request(body: Subscribe, last_id: Option<&str>) -> Result<Request, Error> {
@@ -122,7 +150,7 @@ fn time(name: &str, value: &str) -> Result<u64, Error> {
     time.ok_or_else(|| Error::bad_request(format!("{name} must be a time in ms since 1970")))
 }
 
-fn rate(name: &str, value: &str) -> Result<f64, Error> {
+pub(super) fn rate(name: &str, value: &str) -> Result<f64, Error> {
     let rate = value.parse().ok().filter(|rate| Mode::is_rate(*rate));
     rate.ok_or_else(|| Error::bad_request(format!("{name} must be {}", Mode::rate_rule())))
 }
@@ -153,12 +181,20 @@ mod tests {
             ("topics=a&last=0", "last must be a whole number from 1 to 100000"),
             ("topics=a&last=100001", "last must be a whole number from 1 to 100000"),
             ("topics=a&since=10m", "since must be a time in ms since 1970"),
-            ("topics=a&last=1&since=1", "at most one of last, since and after, and that once"),
+            (
+                "topics=a&last=1&since=1",
+                "at most one of last, since, after and stored, and that once",
+            ),
             (
                 "topics=a&max_rate=1001",
                 "max_rate must be a number of reads per second from 0.001 to 1000",
             ),
             ("topics=a&batch_ms=0", "batch_ms must be a whole number from 1 to 60000"),
+            ("topics=a&filter=%7B%22field%22:%22/a%22%7D", "filter.op is missing"),
+            (
+                "topics=a&filter={\"field\":\"\",\"op\":\"exists\"}&filter={}",
+                "filter is given twice; join both with all or any",
+            ),
         ] {
             assert_eq!(refusal(query), message, "{query}");
         }
@@ -168,6 +204,10 @@ mod tests {
             panic!("{slow:?}")
         };
         assert_eq!(body.mode, Mode { latest: true, interval_ms: 100, batch: true });
+        let query = "topics=a&filter=%7B%22field%22%3A%22%2Fa%22%2C%22op%22%3A%22exists%22%7D";
+        let filtered = subscription(Some(query), None).unwrap().unwrap();
+        let Command::Subscribe(body) = filtered.command else { panic!("no subscribe") };
+        assert_eq!(body.filter.unwrap().as_str(), r#"{"field":"/a","op":"exists"}"#);
     }
 
     #[test]

@@ -21,12 +21,19 @@ pub(super) struct Line {
     /// Ends it, written or not.
     pub(super) end: Arc<Notify>,
     is_stream: Arc<AtomicBool>,
+    is_upgrading: Arc<AtomicBool>,
 }
 
 impl Line {
     /// From now on it carries the events of a session, which is kept while it is slow.
     pub(super) fn is_stream(&self) {
         self.is_stream.store(true, Ordering::Relaxed);
+    }
+
+    /// The answer that comes next grants an upgrade. It is kept for what the socket is upgraded to,
+    /// and goes out with the first message: one write, and one packet, for both.
+    pub(super) fn is_upgrading(&self) {
+        self.is_upgrading.store(true, Ordering::Relaxed);
     }
 }
 
@@ -37,6 +44,8 @@ pub(super) struct Socket {
     node: Arc<Node>,
     line: Line,
     waiting: Option<Waiting>,
+    /// The answer that granted an upgrade.
+    granted: Vec<u8>,
 }
 
 /// Since the client takes nothing.
@@ -47,11 +56,16 @@ struct Waiting {
 
 impl Socket {
     pub(super) fn new(socket: TcpStream, node: Arc<Node>, line: Line) -> Self {
-        Self { io: TokioIo::new(socket), node, line, waiting: None }
+        Self { io: TokioIo::new(socket), node, line, waiting: None, granted: Vec::new() }
     }
 
-    pub(super) fn into_inner(self) -> TcpStream {
-        self.io.into_inner()
+    /// The socket, and the answer to the upgrade, which is still to be written.
+    pub(super) fn upgraded(self) -> (TcpStream, Vec<u8>) {
+        (self.io.into_inner(), self.granted)
+    }
+
+    fn is_upgrading(&self) -> bool {
+        self.line.is_upgrading.load(Ordering::Relaxed)
     }
 
     /// Waits for the client only so long.
@@ -95,6 +109,10 @@ impl Write for Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.is_upgrading() {
+            self.granted.extend_from_slice(bytes);
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
         self.bounded(cx, written)
     }
@@ -116,6 +134,11 @@ impl Write for Socket {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.is_upgrading() {
+            let before = self.granted.len();
+            slices.iter().for_each(|slice| self.granted.extend_from_slice(slice));
+            return Poll::Ready(Ok(self.granted.len() - before));
+        }
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
         self.bounded(cx, written)
     }

@@ -8,9 +8,10 @@ use hyper::body::Incoming;
 use protocol::{Error, ErrorCode};
 
 use super::Peer;
+use super::continuity;
 use super::error::response;
 use super::guard::is_same_host;
-use super::socket::Socket;
+use super::socket::{Line, Socket};
 use crate::endpoint::{Arrival, Endpoint};
 use crate::node::Node;
 use crate::registry::{Full, Reservation};
@@ -33,6 +34,7 @@ pub(super) fn answer(
     mut request: Request<Incoming>,
     endpoint: &Rc<Endpoint>,
     peer: Peer,
+    line: &Line,
 ) -> Response<Body> {
     let node = shared.borrow().node.clone();
     let minor = u8::from(request.version() == http::Version::HTTP_11);
@@ -45,8 +47,10 @@ pub(super) fn answer(
         Ok(reservation) => Some(reservation),
         Err(refused) => return refused,
     };
-    let requests = match super::query::subscription(request.uri().query(), None) {
-        Ok(subscription) => subscription.into_iter().collect(),
+    let (query, device) = (request.uri().query(), super::query::device(request.uri().query()));
+    let subscription = super::query::subscription(query, None);
+    let (device, requests) = match device.and_then(|device| Ok((device, subscription?))) {
+        Ok((device, subscription)) => (device, subscription.into_iter().collect()),
         Err(error) => return response(&error, None),
     };
     let offers_others = !upgrade.protocols().is_empty();
@@ -67,16 +71,31 @@ pub(super) fn answer(
             answer.headers_mut().insert(HeaderName::from_static(name), value);
         }
     }
+    let cookie = endpoint.remember_ms.and_then(|_| continuity::cookie(request.headers()));
+    if let Some(cookie) = &cookie {
+        answer.headers_mut().append(header::SET_COOKIE, continuity::set(cookie, endpoint));
+    }
     let (address, deflates) = (Some(peer.address), accepted.deflate().is_some());
-    let arrival = Arrival { address, requests, spelling, deflates, reservation };
+    let mut arrival = Arrival {
+        address,
+        device,
+        cookie,
+        requests,
+        spelling,
+        deflates,
+        reservation,
+        opening: Vec::new(),
+    };
+    line.is_upgrading();
     let (shared, endpoint) = (shared.clone(), endpoint.clone());
     let upgraded = hyper::upgrade::on(&mut request);
     // Boxed where it is awaited: what only the handshake needs is freed with it.
     tokio::task::spawn_local(async move {
         let Ok(upgraded) = upgraded.await else { return };
         let Ok(parts) = upgraded.downcast::<Socket>() else { return };
-        let stream = Stream::Tcp(parts.io.into_inner());
-        websocket::start(&shared, stream, parts.read_buf, &endpoint, arrival);
+        let (socket, granted) = parts.io.upgraded();
+        arrival.opening = granted;
+        websocket::start(&shared, Stream::Tcp(socket), parts.read_buf, &endpoint, arrival);
     });
     answer
 }

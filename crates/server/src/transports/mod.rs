@@ -4,8 +4,12 @@
 pub(crate) mod stream;
 /// RFC 6455.
 pub(crate) mod websocket;
+/// Events as the body of an answer over HTTP.
+pub(crate) mod body;
 /// Server-sent events.
 pub(crate) mod sse;
+/// Images, each in the place of the one before it.
+pub(crate) mod mjpeg;
 
 /// What carries a client's frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +18,8 @@ pub enum Transport {
     WebSocket,
     /// HTML standard, section 9.2.
     ServerSentEvents,
+    /// `multipart/x-mixed-replace` with images.
+    Mjpeg,
     /// A pipe within the process.
     Local,
 }
@@ -24,6 +30,7 @@ impl Transport {
         match self {
             Self::WebSocket => "websocket",
             Self::ServerSentEvents => "sse",
+            Self::Mjpeg => "mjpeg",
             Self::Local => "local",
         }
     }

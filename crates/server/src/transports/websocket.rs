@@ -4,13 +4,13 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use engine::ClientKey;
 use protocol::{CloseReason, Error, ErrorCode, Frame};
 use tokio::io::DuplexStream;
-use websocket::{CloseCode, DecodeError, Decoder, Encoder, Limits, Message, Role};
+use websocket::{CloseCode, DecodeError, Decoder, Encoder, Inflater, Limits, Message, Role};
 
 use super::stream::Stream;
 use crate::endpoint::{Arrival, Endpoint};
@@ -39,6 +39,8 @@ pub(crate) struct Peer {
     is_closing: Cell<bool>,
     /// Something came since the last heartbeat.
     is_heard: Cell<bool>,
+    /// When something last came.
+    heard_at: Cell<Instant>,
     /// Heartbeats for which one message has been unfinished, where one is.
     unfinished: Cell<Option<u8>>,
     /// When a ping went out that nothing has answered, in ms of the worker's clock.
@@ -71,6 +73,7 @@ impl Peer {
             has_failed: Cell::new(false),
             is_closing: Cell::new(false),
             is_heard: Cell::new(true),
+            heard_at: Cell::new(Instant::now()),
             unfinished: Cell::new(None),
             pinged_at_ms: Cell::new(None),
             latency_ms: Cell::new(u32::MAX),
@@ -87,6 +90,11 @@ impl Peer {
     pub(crate) fn latency_ms(&self) -> Option<u64> {
         let ms = self.latency_ms.get();
         (ms != u32::MAX).then_some(u64::from(ms))
+    }
+
+    /// When something last came.
+    pub(crate) fn heard_at(&self) -> Instant {
+        self.heard_at.get()
     }
 
     /// Whether it takes nothing at the moment.
@@ -173,9 +181,10 @@ impl Peer {
     }
 }
 
-/// Appends the ping of a heartbeat.
-pub(crate) fn push_ping(out: &mut Vec<u8>) {
-    Encoder::server().ping(out, b"");
+/// Appends the ping of a heartbeat, with the number by which its answer is known.
+pub(crate) fn push_ping(number: Option<u64>, out: &mut Vec<u8>) {
+    let number = number.map(u64::to_be_bytes);
+    Encoder::server().ping(out, number.as_ref().map_or(b"", |bytes| bytes));
 }
 
 /// Appends the close frame of a reason.
@@ -190,10 +199,13 @@ pub(crate) fn attach(shared: &Shared, pipe: DuplexStream) {
     let endpoint = shared.borrow().node.local_endpoint();
     let arrival = Arrival {
         address: None,
+        device: None,
+        cookie: None,
         requests: Vec::new(),
         spelling: endpoint.spelling.clone(),
         deflates: false,
         reservation: None,
+        opening: Vec::new(),
     };
     start(shared, Stream::pipe(pipe), Bytes::new(), &endpoint, arrival);
 }
@@ -204,16 +216,15 @@ pub(crate) fn start(
     stream: Stream,
     leftover: Bytes,
     endpoint: &Rc<Endpoint>,
-    mut arrival: Arrival,
+    arrival: Arrival,
 ) {
     let peer = Rc::new(Peer::new(stream));
     let limits = Limits::message(endpoint.message_bytes_max);
-    let (deflates, reservation) = (arrival.deflates, arrival.reservation.take());
+    let deflates = arrival.deflates;
     let (key, requests) = {
         let mut shell = shared.borrow_mut();
-        let (connect, about, requests) = arrival.into_connect(&shell.node, endpoint);
-        let any_peer = AnyPeer::WebSocket(peer.clone());
-        (shell.connect(connect, about, reservation, any_peer), requests)
+        let (coming, requests) = arrival.into_connect(&shell.node, endpoint);
+        (shell.connect(coming, AnyPeer::WebSocket(peer.clone())), requests)
     };
     let mut connection = Connection {
         shared: shared.clone(),
@@ -316,7 +327,11 @@ impl Connection {
             match read {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(count)) if count > 0 => shell.flush(),
-                Poll::Ready(_) => {
+                Poll::Ready(ended) => {
+                    if ended.is_ok() {
+                        // To say that it ends is a sign of life, too.
+                        self.peer.heard_at.set(Instant::now());
+                    }
                     self.peer.has_failed.set(true);
                     return Poll::Ready(());
                 }
@@ -403,10 +418,19 @@ impl Connection {
         self.peer.is_heard.set(true);
         self.peer.bytes_in.set(self.peer.bytes_in.get() + bytes.len() as u64);
         let mut shell = self.shared.borrow_mut();
+        self.peer.heard_at.set(Instant::now());
         let mut inflater = std::mem::take(&mut shell.inflater);
         let mut input = bytes;
         loop {
-            match self.decoder.decode(&mut input, &mut inflater) {
+            // A mistake in the decoder costs this client, and neither the worker nor other clients.
+            let (decoder, rest, inflating) = (&mut self.decoder, &mut input, &mut inflater);
+            let Ok(decoded) = engine::isolated(move || decoder.decode(rest, inflating)) else {
+                inflater = Inflater::new();
+                shell.engine.append_last(self.key, |out| push_close(CloseReason::Internal, out));
+                self.peer.close();
+                break;
+            };
+            match decoded {
                 Ok(Some(message)) => {
                     // A ping between its fragments leaves a message unfinished.
                     self.peer.note_unfinished(self.decoder.is_unfinished());
@@ -443,7 +467,12 @@ fn handle(
         Message::Ping(bytes) => {
             return shell.engine.append(key, |out| Encoder::server().pong(out, bytes));
         }
-        Message::Pong(_) => return peer.answered(now.ms),
+        Message::Pong(bytes) => {
+            if let Ok(number) = <[u8; 8]>::try_from(&**bytes) {
+                shell.engine.handle_pong(key, u64::from_be_bytes(number));
+            }
+            return peer.answered(now.ms);
+        }
         Message::Close(close) => {
             shell.engine.append_last(key, |out| Encoder::server().close_reply(out, close.as_ref()));
             return peer.close();

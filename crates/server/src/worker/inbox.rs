@@ -1,9 +1,9 @@
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
-use engine::{LocateTicket, Located, Page, StreamIndex, Ticket, Wake};
+use engine::{Cursor, LocateTicket, Located, Page, StreamIndex, Ticket, Wake};
 use parking_lot::Mutex;
-use protocol::{Answer, Appended, Error, Seq};
+use protocol::{Answer, Appended, Error, Position, Seq};
 use tokio::io::DuplexStream;
 use tokio::sync::Notify;
 
@@ -24,6 +24,10 @@ pub(crate) enum Input {
     Page(StreamIndex, Seq, Result<Page, Error>),
     /// The broker answered a search.
     Located(LocateTicket, StreamIndex, Result<Located, Error>),
+    /// The broker loaded a device's cursor.
+    Cursor(LocateTicket, StreamIndex, Result<Option<Cursor>, Error>),
+    /// Acknowledgements were stored.
+    Acknowledged(Ticket, Result<Vec<Position>, Error>),
     /// A history was read.
     History(Ticket, Result<Answer, Error>),
     /// Something to do with the worker's own state.

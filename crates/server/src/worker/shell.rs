@@ -1,18 +1,21 @@
 use std::io::IoSlice;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
-use engine::{ClientKey, Connect, Now, Request, StreamIndex, Worker};
+use engine::{ClientKey, Now, Request, StreamIndex, Worker};
 use protocol::{ClientId, CloseReason};
 use websocket::Inflater;
 
 use super::inbox::{Input, WakeInbox};
+use crate::absent::{Continuity, Heir};
+use crate::endpoint::Coming;
 use crate::http::Routes;
 use crate::node::Node;
-use crate::registry::{Connected, Reservation};
+use crate::registry::Connected;
 use crate::rendering::Looks;
 use crate::session_token::Returning;
-use crate::transports::{sse, websocket as ws};
+use crate::transports::{body, websocket as ws};
 
 /// Slices of one write; more go into the next.
 const SLICES_MAX: usize = 64;
@@ -46,6 +49,8 @@ pub(crate) struct Client {
     pub(crate) id: ClientId,
     connected_at_ms: u64,
     pub(crate) peer: Peer,
+    /// How it is remembered when its connection ends, where it is.
+    continuity: Option<Box<Continuity>>,
 }
 
 /// What carries a client's bytes.
@@ -54,7 +59,7 @@ pub(crate) enum Peer {
     /// Written to as soon as there is something.
     WebSocket(Rc<ws::Peer>),
     /// Takes what there is when its connection can take it.
-    ServerSentEvents(Rc<sse::Peer>),
+    Body(Rc<body::Peer>),
 }
 
 impl Shell {
@@ -65,7 +70,7 @@ impl Shell {
             node.table.clone(),
             node.broker.as_ref(),
             wake,
-            Box::new(Looks::new(node.looks.clone())),
+            Box::new(Looks::new(node.looks.clone(), node.plain_streams())),
             Box::new(Returning(node.clone())),
             node.worker_limits(),
         );
@@ -90,24 +95,24 @@ impl Shell {
     }
 
     /// A client comes, to the place that was kept for it.
-    pub(crate) fn connect(
-        &mut self,
-        connect: Connect,
-        about: Connected,
-        reservation: Option<Reservation>,
-        peer: Peer,
-    ) -> ClientKey {
+    pub(crate) fn connect(&mut self, coming: Coming, peer: Peer) -> ClientKey {
+        let Coming { connect, about, reservation, continuity, is_new } = coming;
         let (now, id) = (self.now(), connect.client);
         let key = self.engine.connect(now, connect);
         let connected_at_ms = about.connected_at_ms;
         let about = Connected { worker: self.place, key, ..about };
         self.node.registry.insert(id, about, reservation);
+        if let Some(Continuity { identity, .. }) = continuity.as_ref().filter(|_| is_new) {
+            let heir = Heir { worker: self.place, client: key, since: Instant::now() };
+            self.node.absent.expect(identity, heir);
+        }
         let at = key.place as usize;
         if self.clients.len() <= at {
             self.clients.resize_with(at + 1, || None);
         }
         if let Some(place) = self.clients.get_mut(at) {
-            *place = Some(Client { key, id, connected_at_ms, peer });
+            let continuity = continuity.map(Box::new);
+            *place = Some(Client { key, id, connected_at_ms, peer, continuity });
         }
         if self.node.is_draining() {
             // It was admitted before the drain began, and the others have been told already.
@@ -119,6 +124,7 @@ impl Shell {
     /// A client is gone.
     pub(crate) fn disconnect(&mut self, key: ClientKey) {
         let now = self.now();
+        self.remember(key);
         self.engine.disconnect(now, key);
         let is_it = |client: &mut Client| client.key == key;
         let gone = self.clients.get_mut(key.place as usize).and_then(|at| at.take_if(is_it));
@@ -128,6 +134,36 @@ impl Shell {
             }
             self.node.metrics.closed(wall_since(client.connected_at_ms));
         }
+    }
+
+    /// Keeps what a client has, for when it comes back; or gives it to the connection with which
+    /// it has come back before anybody could know that this one was dead.
+    fn remember(&mut self, key: ClientKey) {
+        let Some((continuity, heard)) = self.end_continuity(key) else { return };
+        let Some(remembered) = self.engine.remember(key) else { return };
+        let node = &self.node;
+        let heir = node.absent.heir(&continuity.identity, heard);
+        let inbox = heir.and_then(|heir| Some((heir.client, node.inbox(heir.worker)?)));
+        let Some((heir, inbox)) = inbox else { return node.remember(&continuity, remembered) };
+        inbox.push(Input::Do(Box::new(move |shell| {
+            let now = shell.now();
+            if !shell.engine.adopt(now, heir, remembered.clone()) {
+                shell.node.remember(&continuity, remembered);
+            }
+        })));
+    }
+
+    /// A client has no more to expect; how it was to be remembered, and when it was last heard.
+    fn end_continuity(&mut self, key: ClientKey) -> Option<(Continuity, Instant)> {
+        let place = self.clients.get_mut(key.place as usize)?.as_mut();
+        let client = place.filter(|client| client.key == key)?;
+        let continuity = *client.continuity.take()?;
+        let heard = match &client.peer {
+            Peer::WebSocket(peer) => peer.heard_at(),
+            Peer::Body(_) => Instant::now(),
+        };
+        self.node.absent.expect_no_more(&continuity.identity, self.place, key);
+        Some((continuity, heard))
     }
 
     pub(crate) fn client(&self, key: ClientKey) -> Option<&Client> {
@@ -153,6 +189,12 @@ impl Shell {
             Input::Page(at, after, result) => self.engine.handle_page(now, at, after, result),
             Input::Located(ticket, at, result) => {
                 self.engine.handle_located(now, ticket, at, result);
+            }
+            Input::Cursor(ticket, at, result) => {
+                self.engine.handle_cursor(now, ticket, at, result);
+            }
+            Input::Acknowledged(ticket, result) => {
+                self.engine.handle_acknowledged(now, ticket, result);
             }
             Input::History(ticket, result) => self.engine.handle_history(now, ticket, result),
             Input::Do(what) => what(self),
@@ -210,7 +252,7 @@ impl Shell {
         let Some(client) = self.client(key) else { return };
         match client.peer.clone() {
             Peer::WebSocket(peer) => self.write(key, &peer),
-            Peer::ServerSentEvents(peer) => peer.wake(),
+            Peer::Body(peer) => peer.wake(),
         }
     }
 
@@ -270,10 +312,20 @@ impl Shell {
                 let answer = move |located| inbox.push(Input::Located(ticket, stream, located));
                 broker.locate(stream, *selector, what, Box::new(answer));
             }
+            Request::Cursor { ticket, stream, device } => {
+                let answer = move |cursor| inbox.push(Input::Cursor(ticket, stream, cursor));
+                broker.cursor(stream, device, Box::new(answer));
+            }
+            Request::Acknowledge { ticket, device, positions } => {
+                let answer = move |result| inbox.push(Input::Acknowledged(ticket, result));
+                let broker = broker.as_ref();
+                engine::cursors::acknowledge(broker, &device, positions, Box::new(answer));
+            }
             Request::History { ticket, stream, viewer, history } => {
                 let selector = engine::Selector {
                     topics: vec![history.topic.clone()],
                     except: Vec::new(),
+                    filter: None,
                     viewer: Some(viewer),
                 };
                 let answer = move |result| inbox.push(Input::History(ticket, result));
@@ -295,7 +347,10 @@ impl Shell {
                 let slow_timeout_ms = self.node.config().server.slow_timeout.as_ms();
                 let is_read = self.engine.is_accepting(key);
                 match peer.heartbeat(now.ms, slow_timeout_ms, is_read) {
-                    ws::Heartbeat::Ping => self.engine.append(key, ws::push_ping),
+                    ws::Heartbeat::Ping => {
+                        let number = self.engine.ping(key);
+                        self.engine.append(key, |out| ws::push_ping(number, out));
+                    }
                     ws::Heartbeat::Slow => {}
                     ws::Heartbeat::Dead => {
                         self.engine.close(now, key, CloseReason::HeartbeatMissed, None);
@@ -305,8 +360,8 @@ impl Shell {
                     }
                 }
             }
-            Peer::ServerSentEvents(_) => {
-                self.engine.append(key, |out| out.extend_from_slice(b":\n\n"));
+            Peer::Body(peer) => {
+                self.engine.append(key, |out| out.extend_from_slice(peer.heartbeat));
             }
         }
     }
@@ -330,13 +385,19 @@ impl Shell {
     }
 
     fn close_transport(&mut self, key: ClientKey, reason: CloseReason) {
+        // It gets nothing more, so a successor need not wait for the end of its connection.
+        if reason.should_reconnect() {
+            self.remember(key);
+        } else {
+            self.end_continuity(key);
+        }
         let Some(client) = self.client(key) else { return };
         match client.peer.clone() {
             Peer::WebSocket(peer) => {
                 self.engine.append_last(key, |out| ws::push_close(reason, out));
                 peer.close();
             }
-            Peer::ServerSentEvents(peer) => peer.close(key),
+            Peer::Body(peer) => peer.close(key),
         }
     }
 

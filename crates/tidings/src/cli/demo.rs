@@ -91,7 +91,7 @@ pub(crate) fn run(args: Args, out: &mut Output) -> Result {
         Ok(config)
     };
     let parts = assemble(loaded.config, Box::new(reread), Some(routes(bound.clone())))
-        .map_err(|error| Failure::failed(error.to_string()))?;
+        .map_err(serve::not_assembled)?;
     // Before anybody is told that it runs, and may want to end it.
     let signals = serve::Signals::take()?;
     let running = Running::start(parts).map_err(serve::not_started)?;

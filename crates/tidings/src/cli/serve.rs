@@ -1,10 +1,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use brokers::OpenError;
 use serde_json::json;
 use server::config::{Config, Loaded, LogFormat, load};
 use server::{Node, Running, StartError};
-use tidings::assemble::assemble;
+use tidings::assemble::{AssembleError, assemble};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -39,8 +40,7 @@ pub(crate) fn run(args: Args, out: &mut Output) -> Result {
     let logging = Logging::start(&loaded.config.log);
     tell_where_logs_go(&loaded);
     let reread = rereading(&args.setup, logging)?;
-    let parts = assemble(loaded.config, reread, None)
-        .map_err(|error| Failure::failed(error.to_string()))?;
+    let parts = assemble(loaded.config, reread, None).map_err(not_assembled)?;
     // Before anybody is told that it runs, and may want to end it.
     let signals = Signals::take()?;
     let running = Running::start(parts).map_err(not_started)?;
@@ -76,6 +76,20 @@ pub(crate) fn rereading(setup: &Setup, logging: Logging) -> Result<Reread> {
         logging.set_level(loaded.config.log.level);
         Ok(loaded.config)
     }))
+}
+
+/// Why a server cannot be put together, and what to do about it.
+pub(crate) fn not_assembled(error: AssembleError) -> Failure {
+    let failure = Failure::failed(error.to_string());
+    match error {
+        AssembleError::Data(OpenError::InUse(_)) => failure
+            .hint("stop the other server, or give this one a directory of its own with --data"),
+        AssembleError::Data(OpenError::Store(_)) => failure.hint(
+            "moved away, the file is made again: then every stream begins a new epoch, and events \
+             are kept",
+        ),
+        _ => failure,
+    }
 }
 
 /// Why a server does not start, and what to do about it.

@@ -1,8 +1,9 @@
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use protocol::{
-    Answer, Audience, ClientId, Command, Epoch, Message, Mode, Pattern, Seq, Start, Subscribe,
-    Subscribed, SubscriptionId, Topic, Unsubscribe,
+    Answer, Audience, ClientId, Command, Epoch, Event, Filter, Message, Mode, Pattern, Seq, Start,
+    Subscribe, Subscribed, SubscriptionId, Unsubscribe,
 };
 
 use crate::simulator::clock::Tick;
@@ -38,6 +39,8 @@ pub struct Held {
     pub topics: Vec<Pattern>,
     /// What it leaves out.
     pub except: Vec<Pattern>,
+    /// What must hold of data.
+    pub filter: Option<Arc<Filter>>,
     /// As it was asked for.
     pub mode: Mode,
     /// Where it was to start; `None` where a hello resumed.
@@ -86,15 +89,16 @@ impl<'h> Account<'h> {
     }
 
     /// Whether the subscription's events include this one.
-    pub fn takes(held: &Held, at: usize, epoch: &Epoch, seq: Seq, topic: &Topic) -> bool {
-        held.begun.get(&at).is_some_and(|(of, after)| of == epoch && *after < seq)
-            && Self::matches(held, topic)
+    pub fn takes(held: &Held, at: usize, epoch: &Epoch, event: &Event) -> bool {
+        held.begun.get(&at).is_some_and(|(of, after)| of == epoch && *after < event.seq)
+            && Self::matches(held, event)
     }
 
-    /// Whether the subscription asks for the topic.
-    pub fn matches(held: &Held, topic: &Topic) -> bool {
-        held.topics.iter().any(|pattern| pattern.matches(topic))
-            && !held.except.iter().any(|pattern| pattern.matches(topic))
+    /// Whether the subscription asks for such an event.
+    pub fn matches(held: &Held, event: &Event) -> bool {
+        held.topics.iter().any(|pattern| pattern.matches(event.topic()))
+            && !held.except.iter().any(|pattern| pattern.matches(event.topic()))
+            && held.filter.as_ref().is_none_or(|filter| filter.accepts(&event.draft.payload))
     }
 
     /// Whether an event is for this client, between two steps.
@@ -148,7 +152,10 @@ impl<'h> Account<'h> {
     ) -> Vec<SubscriptionId> {
         self.changes += u64::from(!matches!(
             answer,
-            Answer::Published(_) | Answer::History { .. } | Answer::Pong { .. }
+            Answer::Published(_)
+                | Answer::History { .. }
+                | Answer::Acknowledged(_)
+                | Answer::Pong { .. }
         ));
         match (command, answer) {
             (Command::Hello(hello), Answer::Hello { client, subscriptions, .. }) => {
@@ -183,6 +190,7 @@ impl<'h> Account<'h> {
             id: begun.subscription,
             topics: body.topics.clone(),
             except: body.except.clone(),
+            filter: body.filter.clone(),
             mode: body.mode,
             start: (!resumes).then(|| body.start.clone()),
             begun: positions

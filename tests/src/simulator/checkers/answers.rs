@@ -68,6 +68,8 @@ impl Answers {
             (Command::Hello(_), Answer::Hello { .. })
             | (Command::Subscribe(_), Answer::Subscribed(_))
             | (Command::Unsubscribe(_), Answer::Unsubscribed)
+            // Their checker sees all of a device's at once.
+            | (Command::Acknowledge(_), Answer::Acknowledged(_))
             | (Command::Ping, Answer::Pong { .. }) => Ok(()),
             _ => broken("answers", format!("{answer:?} answers {command:?}")),
         }
@@ -188,6 +190,9 @@ fn hear_error(account: &Account<'_>, command: &Command, error: &Error) -> Verdic
     let is_justified = match (error.code, command) {
         (ErrorCode::BrokerUnavailable, Command::Publish(_) | Command::History(_)) => true,
         (ErrorCode::BrokerUnavailable, Command::Subscribe(_) | Command::Hello(_)) => true,
+        (ErrorCode::BrokerUnavailable, Command::Acknowledge(_)) => true,
+        // What was not delivered, an epoch that is over, or a stream that is not read any more.
+        (ErrorCode::BadRequest, Command::Acknowledge(_)) => true,
         (ErrorCode::Forbidden, Command::Subscribe(body)) => !body.topics.iter().all(is_granted),
         (ErrorCode::Forbidden, Command::History(history)) => !is_granted(&history.topic),
         (ErrorCode::Forbidden, Command::Hello(hello)) => {

@@ -8,12 +8,15 @@ pub mod reading;
 pub mod replays;
 /// I1, I5, I8: publishing; histories; refusals.
 pub mod answers;
+/// I6: what devices acknowledge, and where they begin behind it.
+pub mod cursors;
 /// Rates and priorities.
 pub mod pace;
 /// I12: queues and memory.
 pub mod bounds;
 
-use protocol::{Command, Event, Message, Position, Start, SubscriptionId};
+use engine::{Cursor, Device};
+use protocol::{Command, Event, Message, Position, Start, Subscribe, SubscriptionId};
 
 use account::Account;
 use answers::Answers;
@@ -59,6 +62,7 @@ pub fn check(history: &History) -> Result<u64, Violation> {
             Violation { what, ..violation }
         })?;
     }
+    cursors::check(history)?;
     Ok(events)
 }
 
@@ -200,13 +204,34 @@ impl<'h> Walk<'h> {
             return Vec::new();
         };
         match self.account.asked.get(id).map(|(_, command)| command) {
+            Some(Command::Hello(hello)) if hello.resume.is_empty() => {
+                let is_stored = |body: &Subscribe| body.start == Start::Stored;
+                let is_stored = hello.subscriptions.iter().any(is_stored);
+                if is_stored { self.loaded(entry) } else { Vec::new() }
+            }
             Some(Command::Hello(hello)) => hello.resume.clone(),
             Some(Command::Subscribe(body)) => match &body.start {
                 Start::Positions(positions) => positions.clone(),
+                Start::Stored => self.loaded(entry),
                 _ => Vec::new(),
             },
             _ => Vec::new(),
         }
+    }
+
+    /// Where the broker last said that the connection's device was, in each stream.
+    fn loaded(&self, entry: &Entry) -> Vec<Position> {
+        let history = self.account.history;
+        let streams = history.table.specs().iter().zip(&history.ledgers);
+        let last = streams.filter_map(|(spec, ledger)| {
+            let of_device = |(at, device, _): &&(_, Device, Cursor)| {
+                *at <= entry.at && *device == self.account.record.device
+            };
+            let (.., cursor) = ledger.loads.iter().rev().find(of_device)?;
+            let (stream, epoch) = (spec.name.clone(), cursor.epoch.clone());
+            Some(Position { stream, epoch, seq: cursor.seq })
+        });
+        last.collect()
     }
 
     fn check_end(&self) -> Verdict {

@@ -59,7 +59,7 @@ impl Pace {
         };
         let (topic, table) = (recorded.event.topic(), &account.history.table);
         let takers = account.held.iter().filter(|held| {
-            Account::matches(held, topic)
+            Account::matches(held, &recorded.event)
                 && held.begun.get(&at).is_some_and(|(_, after)| *after < event.seq)
         });
         let modes = takers.map(|held| held.mode.narrowed(table.specs()[at].mode));

@@ -70,7 +70,7 @@ impl Line {
         let (event, at, epoch) = (&recorded.event, self.at, &ledger.epoch);
         let what =
             || format!("s{at}:{epoch}:{} {:?} {}", event.seq, event.draft.audience, event.topic());
-        let takes = |held: &&Held| Account::takes(held, at, epoch, event.seq, event.topic());
+        let takes = |held: &&Held| Account::takes(held, at, epoch, event);
         if !account.held.iter().any(|held| takes(&held)) {
             return broken("I7", format!("{} was not asked for", what()));
         }
@@ -88,7 +88,7 @@ impl Line {
         let takers = account
             .held
             .iter()
-            .filter(|held| Account::takes(held, at, &ledger.epoch, seq, recorded.event.topic()));
+            .filter(|held| Account::takes(held, at, &ledger.epoch, &recorded.event));
         let modes: BTreeSet<Mode> = takers.map(|held| account.mode(held, at)).collect();
         if let (1, Some(mode)) = (modes.len(), modes.first())
             && seq > account.handed_over[at]
@@ -126,7 +126,7 @@ impl Line {
             }
             let wants = |held: &&Held| {
                 !account.mode(held, self.at).latest
-                    && Account::takes(held, self.at, &ledger.epoch, seq, recorded.event.topic())
+                    && Account::takes(held, self.at, &ledger.epoch, &recorded.event)
                     && account.must_bring(held, recorded, put.at)
             };
             if let Some(held) = account.held.iter().find(wants) {
@@ -160,7 +160,7 @@ impl Line {
                 continue;
             }
             let wants = |held: &&&Held| {
-                Account::takes(held, self.at, &ledger.epoch, seq, &draft.topic)
+                Account::takes(held, self.at, &ledger.epoch, &recorded.event)
                     && account.must_bring(held, recorded, put.at)
             };
             if let Some(held) = readers.iter().find(wants) {

@@ -99,7 +99,7 @@ impl Replay {
             return broken("I3", format!("{} is not within its range, or twice", what()));
         }
         let held = account.held.iter().find(|held| held.id == self.id);
-        if !held.is_some_and(|held| Account::matches(held, event.topic())) {
+        if !held.is_some_and(|held| Account::matches(held, event)) {
             return broken("I7", format!("{} was not asked for", what()));
         }
         check_sight(account, ledger.unwrap(), recorded, put, what)?;
@@ -120,8 +120,7 @@ impl Replay {
         let ledger = account.history.ledgers[self.at].epoch(&self.epoch);
         let recorded = ledger.and_then(|ledger| ledger.events.get(&event.seq));
         let (false, Some(recorded)) = (self.is_done, recorded) else { return Ok(()) };
-        let topic = recorded.event.topic();
-        let takes = |held: &&Held| Account::takes(held, self.at, &self.epoch, event.seq, topic);
+        let takes = |held: &&Held| Account::takes(held, self.at, &self.epoch, &recorded.event);
         let takers: Vec<_> = account.held.iter().filter(takes).map(|held| held.id).collect();
         if takers == [self.id] && self.is_begun {
             return broken(
@@ -153,7 +152,7 @@ impl Replay {
         };
         for seq in self.wanted(account, ledger) {
             let recorded = &ledger.events[&seq];
-            if !Account::matches(held, recorded.event.topic()) {
+            if !Account::matches(held, &recorded.event) {
                 continue;
             }
             let is_lost = self.lost.iter().any(|(from, to)| (*from..=*to).contains(&seq));
@@ -186,12 +185,12 @@ impl Replay {
             _ => kept,
         };
         let matching = ledger.range(after, self.until).filter(|recorded| {
-            Account::matches(&self.begun, recorded.event.topic())
+            Account::matches(&self.begun, &recorded.event)
                 && !ledger.is_hole_at(recorded.event.seq, asked)
         });
         let is_there = |r: &&Recorded| !ledger.is_hole_at(r.event.seq, answered.at);
         match self.start {
-            Start::Now => Vec::new(),
+            Start::Now | Start::Stored => Vec::new(),
             Start::Positions(_) => {
                 matching.filter(is_there).map(|recorded| recorded.event.seq).collect()
             }

@@ -8,8 +8,14 @@ mod audiences;
 mod closing;
 #[path = "../costs.rs"]
 mod costs;
+#[path = "../cursors.rs"]
+mod cursors;
+#[path = "../filters.rs"]
+mod filters;
 #[path = "../latest.rs"]
 mod latest;
+#[path = "../remembered.rs"]
+mod remembered;
 #[path = "../requests.rs"]
 mod requests;
 #[path = "../resume.rs"]

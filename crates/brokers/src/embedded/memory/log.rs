@@ -5,11 +5,10 @@ use engine::{Batch, Retention};
 use protocol::{Event, Seq};
 use smallvec::SmallVec;
 
+use super::super::expiry::Expiry;
+
 /// What retention took out of a log: to be dropped when the stream is unlocked again.
 pub(super) type Dropped = SmallVec<[Arc<Batch>; 4]>;
-
-/// In how many steps what count and bytes took becomes too old.
-const YOUNG_MAX: u64 = 64;
 
 /// The events of a memory stream.
 ///
@@ -21,18 +20,7 @@ pub(super) struct Log {
     last: Seq,
     /// Of the events from `first`.
     bytes: u64,
-    /// Events before this seq are too old.
-    expired: Seq,
-    /// What count and bytes took, until it is too old too.
-    young: VecDeque<Young>,
-}
-
-/// Batches that went before their age, some time apart at most.
-struct Young {
-    last: Seq,
-    /// The time of the first and of the last of them.
-    from_ms: u64,
-    to_ms: u64,
+    expiry: Expiry,
 }
 
 struct Entry {
@@ -44,14 +32,7 @@ struct Entry {
 
 impl Log {
     pub(super) fn new() -> Self {
-        Self {
-            entries: VecDeque::new(),
-            first: 1,
-            last: 0,
-            bytes: 0,
-            expired: 0,
-            young: VecDeque::new(),
-        }
+        Self { entries: VecDeque::new(), first: 1, last: 0, bytes: 0, expiry: Expiry::default() }
     }
 
     /// First kept seq; `last + 1` where nothing is kept.
@@ -66,7 +47,7 @@ impl Log {
 
     /// Events before this seq are older than the bound, whichever bound took them.
     pub(super) fn expired(&self) -> Seq {
-        self.expired
+        self.expiry.expired()
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -92,18 +73,16 @@ impl Log {
     ) -> bool {
         self.drop_below((self.last + 1).saturating_sub(keep.count.max(1)), keep.age_ms, dropped);
         self.drop_bytes(keep, dropped);
+        self.expiry.age(now_ms, keep.age_ms);
         // All events of a batch were appended at one moment.
         let is_old = |at_ms: u64| now_ms.saturating_sub(at_ms) > keep.age_ms;
-        while let Some(gone) = self.young.pop_front_if(|young| is_old(young.to_ms)) {
-            self.expired = gone.last + 1;
-        }
         for _ in 0..drops_max {
             let Some(oldest) = self.entries.front().filter(|oldest| is_old(oldest.at_ms)) else {
                 return false;
             };
-            self.expired = oldest.last + 1;
-            self.drop_below(oldest.last + 1, keep.age_ms, dropped);
-            self.young.clear();
+            let last = oldest.last;
+            self.drop_below(last + 1, keep.age_ms, dropped);
+            self.expiry.take_old(last);
         }
         self.entries.front().is_some_and(|oldest| is_old(oldest.at_ms))
     }
@@ -137,18 +116,8 @@ impl Log {
             self.bytes -= oldest.kept_bytes(self.first);
             self.first = oldest.last + 1;
             let Some(gone) = self.entries.pop_front() else { return };
-            self.remember_young(gone.last, gone.at_ms, age_ms);
+            self.expiry.take_young(gone.last, gone.at_ms, age_ms);
             dropped.push(gone.batch);
-        }
-    }
-
-    /// Remembers when a batch was appended, in so few places that they take no room.
-    fn remember_young(&mut self, last: Seq, at_ms: u64, age_ms: u64) {
-        match self.young.back_mut() {
-            Some(young) if at_ms.saturating_sub(young.from_ms) <= age_ms / YOUNG_MAX => {
-                (young.last, young.to_ms) = (last, at_ms);
-            }
-            _ => self.young.push_back(Young { last, from_ms: at_ms, to_ms: at_ms }),
         }
     }
 

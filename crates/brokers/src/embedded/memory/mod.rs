@@ -1,16 +1,17 @@
 use std::sync::Arc;
 
 use engine::{
-    Batch, Locate, Located, Page, Retention, Segment, Selector, StreamIndex, StreamSpec,
-    StreamState, Tail,
+    Locate, Located, Page, Retention, Segment, Selector, StreamIndex, StreamSpec, StreamState, Tail,
 };
 use parking_lot::Mutex;
-use protocol::{Appended, Draft, Durability, Epoch, Error, ErrorCode, Event, Seq, StreamName};
+use protocol::{Appended, Draft, Durability, Epoch, Error, Event, Seq, StreamName};
 use smallvec::SmallVec;
 
+use super::chunk::Chunk;
 use super::fingerprint::{Claim, Key};
 use super::ids::{IdWindow, Known};
 use super::options::Options;
+use super::outcome::{Outcome, Outcomes};
 use crate::clock::Now;
 
 /// The events of a stream, and what retention leaves of them.
@@ -20,10 +21,6 @@ mod locate;
 
 use log::{Dropped, Log};
 
-/// Most events of a batch: the grain in which retention frees memory and pages are cut.
-const BATCH_EVENTS_MAX: usize = 64;
-/// Most bytes of a batch that has more than one event.
-const BATCH_BYTES_MAX: usize = 64 << 10;
 /// Most drafts that are appended under one lock, so that a long array lets others through.
 const LOCKED_DRAFTS_MAX: usize = 1024;
 /// Most batches that are cloned under one lock; counting a reference that another core counted
@@ -56,14 +53,6 @@ struct State {
     steady_ms: u64,
 }
 
-/// What became of a draft.
-enum Outcome {
-    Appended(Seq),
-    Duplicate(Seq),
-    Conflict,
-}
-
-type Outcomes = SmallVec<[Outcome; 4]>;
 type Segments = SmallVec<[Segment; 1]>;
 
 impl Stream {
@@ -98,7 +87,8 @@ impl Stream {
             // The lock goes before `dropped`, which frees memory.
             drop(state);
         }
-        outcomes.into_iter().map(|outcome| self.answer(outcome)).collect()
+        let answer = |outcome: Outcome| outcome.answer(&self.name, &self.epoch, Durability::Memory);
+        outcomes.into_iter().map(answer).collect()
     }
 
     fn append_locked(
@@ -126,7 +116,7 @@ impl Stream {
                         let full = std::mem::replace(&mut chunk, Chunk::new(left));
                         segments.extend(state.file(full));
                     }
-                    let seq = state.log.last() + chunk.events.len() as u64 + 1;
+                    let seq = state.log.last() + chunk.len() as u64 + 1;
                     outcomes.push(Outcome::Appended(seq));
                     if let Some(claim) = claim {
                         state.ids.insert(claim, seq, at_ms);
@@ -158,19 +148,6 @@ impl Stream {
         state.ids.expire(now_ms, LOCKED_DROPS_MAX) || more
     }
 
-    fn answer(&self, outcome: Outcome) -> Result<Appended, Error> {
-        let (seq, duplicate) = match outcome {
-            Outcome::Appended(seq) => (seq, false),
-            Outcome::Duplicate(seq) => (seq, true),
-            Outcome::Conflict => {
-                let message = "the id was used for an event with other content";
-                return Err(Error::new(ErrorCode::IdConflict, message));
-            }
-        };
-        let (stream, epoch) = (self.name.clone(), self.epoch.clone());
-        Ok(Appended { stream, epoch, seq, duplicate, durability: Durability::Memory })
-    }
-
     /// Events after `after`. Of the first segment only what [`Page::first`] allows is kept still.
     pub(super) fn read(&self, after: Seq, bytes_max: usize) -> Page {
         let (mut segments, mut bytes, mut first) = (Vec::new(), 0, None);
@@ -196,7 +173,7 @@ impl Stream {
                 break;
             }
         }
-        Page { epoch: self.epoch.clone(), first: first.unwrap_or(1), segments }
+        Page::new(self.epoch.clone(), first.unwrap_or(1), segments)
     }
 
     pub(super) fn locate(&self, selector: &Selector, what: Locate) -> Located {
@@ -241,40 +218,17 @@ impl State {
 
     /// Files events as one batch.
     fn file(&mut self, chunk: Chunk) -> Option<Segment> {
-        let batch = Arc::new(Batch::new(chunk.events)?);
+        let batch = chunk.into_batch()?;
         self.time_ms = batch.events().last().map_or(self.time_ms, |event| event.time_ms);
         self.log.push(batch.clone(), self.steady_ms);
         Some(Segment::Batch(batch))
     }
 }
 
-/// Events that will be one batch.
-struct Chunk {
-    events: Vec<Event>,
-    bytes: usize,
-}
-
-impl Chunk {
-    /// Room for as many of `left` drafts as a batch holds, so that a full one is not reallocated.
-    fn new(left: usize) -> Self {
-        Self { events: Vec::with_capacity(left.min(BATCH_EVENTS_MAX)), bytes: 0 }
-    }
-
-    fn has_room(&self, draft: &Draft) -> bool {
-        self.events.is_empty()
-            || (self.events.len() < BATCH_EVENTS_MAX
-                && self.bytes + draft.bytes() <= BATCH_BYTES_MAX)
-    }
-
-    fn push(&mut self, event: Event) {
-        self.bytes += event.draft.bytes();
-        self.events.push(event);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use engine::Batch;
     use protocol::{Mode, Pattern, Payload, Topic};
 
     use super::*;

@@ -29,6 +29,11 @@ pub(super) fn encode(message: &Message, out: &mut Vec<u8>) -> Option<FrameKind> 
             push_bool(out, *done);
             push(out, "}}");
         }
+        Message::Restored(subscriptions) => {
+            push(out, "{\"restored\":{\"subscriptions\":");
+            push_list(subscriptions, out, push_subscribed);
+            push(out, "}}");
+        }
         Message::Gap(gap) => push_gap(gap, out),
         Message::Mark(positions) => {
             push(out, "{\"mark\":");
@@ -117,6 +122,11 @@ fn push_answer(answer: &Answer, out: &mut Vec<u8>) {
             push_u64(out, *after);
             push(out, ",\"more\":");
             push_bool(out, *more);
+            push(out, "}");
+        }
+        Answer::Acknowledged(positions) => {
+            push(out, "{\"positions\":");
+            push_positions(positions, out);
             push(out, "}");
         }
         Answer::Pong { time_ms } => {

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::json::check_depth;
 
 /// Longest name of a device, user, group or idempotency key, in bytes.
-pub(super) const NAME_BYTES_MAX: usize = 255;
+pub const NAME_BYTES_MAX: usize = 255;
 
 /// What a field is called in JSON, and its number in `tidings.proto`.
 pub(super) type Key = (&'static str, u32);
@@ -154,15 +154,23 @@ impl<'a> Value<'_, 'a> {
         }
     }
 
-    /// Text of valid JSON: the value itself or, in Protobuf, what its bytes hold.
-    pub(super) fn json(&self) -> Result<&'a str, Error> {
+    /// Valid JSON: the value itself or, in Protobuf, what its bytes hold.
+    pub(super) fn json(&self) -> Result<&'a RawValue, Error> {
         let Raw::Json(raw) = self.raw else {
             let bytes = self.bytes()?;
             check_depth(bytes).map_err(|error| self.explain(error))?;
-            let read: Result<&RawValue, _> = serde_json::from_slice(bytes);
-            return read.map(RawValue::get).map_err(|_| self.must_be("valid JSON"));
+            return serde_json::from_slice(bytes).map_err(|_| self.must_be("valid JSON"));
         };
-        Ok(raw.get())
+        Ok(raw)
+    }
+
+    /// How many bytes it takes.
+    pub(super) fn len(&self) -> usize {
+        match self.raw {
+            Raw::Json(raw) => raw.get().len(),
+            Raw::Protobuf { last: Wire::Bytes(bytes), .. } => bytes.len(),
+            Raw::Protobuf { .. } => 0,
+        }
     }
 
     /// `true` or `false`.

@@ -16,6 +16,8 @@ mod encode;
 mod envelope;
 /// Events as JSON objects and as frames.
 mod event;
+/// Filters.
+mod filter;
 /// Fields of objects in either encoding, with the path that errors name.
 mod fields;
 /// Objects and lists of JSON.
@@ -29,6 +31,8 @@ mod tests;
 
 pub use encode::{push_appended, push_error_object};
 pub use event::push_event_object;
+pub use fields::NAME_BYTES_MAX;
+pub use filter::read_filter;
 
 use crate::command::Request;
 use crate::dialect::{Batch, Conversation, Dialect, Frame, FrameKind, Misspelled};
@@ -66,6 +70,10 @@ impl Dialect for Native {
         &[SUBPROTOCOL_JSON]
     }
 
+    fn can_resume(&self) -> bool {
+        true
+    }
+
     fn open(&self) -> Box<dyn Conversation> {
         Box::new(*self)
     }
@@ -101,6 +109,10 @@ impl Dialect for NativeProtobuf {
 
     fn subprotocols(&self) -> &'static [&'static str] {
         &[SUBPROTOCOL_PROTOBUF]
+    }
+
+    fn can_resume(&self) -> bool {
+        Native.can_resume()
     }
 
     fn open(&self) -> Box<dyn Conversation> {

@@ -44,6 +44,9 @@ pub(super) fn encode(message: &Message, out: &mut Vec<u8>) -> Option<FrameKind> 
         Message::Closing { reason, reconnect_after_ms } => {
             out.message(8, |out| push_closing(*reason, *reconnect_after_ms, out));
         }
+        Message::Restored(subscriptions) => {
+            out.message(10, |out| push_subscriptions(1, subscriptions, out));
+        }
     }
     Some(FrameKind::Binary)
 }
@@ -109,9 +112,7 @@ fn push_answer(answer: &Answer, out: &mut Writer<'_>) {
             if let Some(user) = user {
                 out.str(2, user);
             }
-            for subscribed in subscriptions {
-                out.message(3, |out| push_subscribed(subscribed, out));
-            }
+            push_subscriptions(3, subscriptions, out);
         }),
         Answer::Subscribed(subscribed) => out.message(2, |out| push_subscribed(subscribed, out)),
         Answer::Unsubscribed => out.message(3, |_| {}),
@@ -123,6 +124,15 @@ fn push_answer(answer: &Answer, out: &mut Writer<'_>) {
             out.bool(4, *more);
         }),
         Answer::Pong { time_ms } => out.message(6, |out| out.uint(1, *time_ms)),
+        Answer::Acknowledged(positions) => {
+            out.message(7, |out| push_positions(1, positions, out));
+        }
+    }
+}
+
+fn push_subscriptions(number: u32, subscriptions: &[Subscribed], out: &mut Writer<'_>) {
+    for subscribed in subscriptions {
+        out.message(number, |out| push_subscribed(subscribed, out));
     }
 }
 

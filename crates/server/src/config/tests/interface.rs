@@ -78,10 +78,8 @@ fn every_key_of_the_example_is_known_and_what_is_missing_is_refused() {
     let titles: Vec<&str> = errors.titles().collect();
     let refused = [
         "listen.tls",
-        "broker.dir",
         "nats.url",
         "redis.url",
-        "stream.durability = \"fsync\"",
         "stream.wait_for",
         "auth.keys",
         "auth.jwks",
@@ -92,7 +90,6 @@ fn every_key_of_the_example_is_known_and_what_is_missing_is_refused() {
         "endpoint.names",
         "endpoint.auth = \"required\"",
         "endpoint.tokens",
-        "endpoint.remember",
         "endpoint.limits.devices_per_user",
         "command",
         "source.kind = \"nats\"",
@@ -106,7 +103,7 @@ fn every_key_of_the_example_is_known_and_what_is_missing_is_refused() {
 #[test]
 fn a_refusal_points_at_the_line() {
     check(
-        "[broker]\nkind = \"nats\"\ndir = \"./data\"\n",
+        "[broker]\nkind = \"nats\"\n[nats]\nurl = \"nats://localhost\"\n",
         r#"
 error: `broker.kind = "nats"` is not available in this version
  --> tidings.toml:2:8
@@ -114,10 +111,10 @@ error: `broker.kind = "nats"` is not available in this version
 2 | kind = "nats"
   |        ^^^^^^
 
-error: `broker.dir` is not available in this version
- --> tidings.toml:3:1
+error: `nats.url` is not available in this version
+ --> tidings.toml:4:1
   |
-3 | dir = "./data"
+4 | url = "nats://localhost"
   | ^^^
 "#,
     );

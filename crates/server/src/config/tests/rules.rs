@@ -153,3 +153,34 @@ fn an_endpoint_of_the_same_path_overrides_the_built_in_one() {
         assert_eq!(endpoint.heartbeat, Timespan::from_secs(5));
     }
 }
+
+#[test]
+fn what_must_survive_needs_a_directory() {
+    check(
+        "[[stream]]\nname = \"a\"\ntopics = [\"a\"]\ndurability = \"fsync\"\n",
+        r#"
+error: stream `a` has no directory to be kept in
+ --> tidings.toml:4:14
+  |
+4 | durability = "fsync"
+  |              ^^^^^^^ what is in memory survives nothing
+  |
+  = help: set `broker.dir` (or `--data`) to a directory
+"#,
+    );
+}
+
+#[test]
+fn with_a_directory_streams_are_buffered_unless_they_say() {
+    let stream = |name: &str, more: &str| {
+        format!("[[stream]]\nname = \"{name}\"\ntopics = [\"{name}\"]\n{more}")
+    };
+    let streams = stream("a", "") + &stream("b", "durability = \"memory\"\n") + &stream("c", "");
+    let of = |text: &str| -> Vec<Option<Durability>> {
+        parse(text).unwrap().config.streams.iter().map(|stream| stream.durability).collect()
+    };
+    use Durability::{Buffered, Memory};
+    let with = format!("[broker]\ndir = \"./data\"\n{streams}");
+    assert_eq!(of(&with), [Some(Buffered), Some(Memory), Some(Buffered), Some(Memory)]);
+    assert_eq!(of(&streams), [Some(Memory); 4]);
+}

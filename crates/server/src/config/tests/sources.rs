@@ -115,7 +115,6 @@ error: two endpoints claim `/api/v1/ws` on 127.0.0.1:9000
 fn mistakes_on_the_command_line_show_the_option() {
     let mut options = LoadOptions::default();
     options.overrides.listen = Some("8080".to_owned());
-    options.overrides.data = Some("./data".to_owned());
     options.profiles = vec![Profile { listen: Some("x".to_owned()), ..profile("studio", STUDIO) }];
     let errors = load(&options, []).unwrap_err();
     let address = "write an IP address and a port, such as `127.0.0.1:8080`, or `0.0.0.0:8080` for every interface";
@@ -132,11 +131,6 @@ error: `8080` is not an address
  |
  | --listen 8080
  |          ^^^^ {address}
-
-error: `broker.dir` is not available in this version
- |
- | --data ./data
- |        ^^^^^^
 "#
         )
         .trim()

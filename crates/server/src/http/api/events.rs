@@ -27,7 +27,7 @@ pub(super) async fn of_stream(
         Some(spec) if is_open => spec.topics.clone(),
         _ => vec![history.topic.clone()],
     };
-    let selector = Selector { topics, except: Vec::new(), viewer: None };
+    let selector = Selector { topics, except: Vec::new(), filter: None, viewer: None };
     answer(&node, stream, selector, history, true).await
 }
 
@@ -41,7 +41,7 @@ pub(super) async fn of_topics(
     let stream = engine::history::stream_of(&node.table, &history)?;
     let viewer = Viewer { client: ClientId(0), user: None, groups: Vec::new() };
     let topics = vec![history.topic.clone()];
-    let selector = Selector { topics, except: Vec::new(), viewer: Some(viewer) };
+    let selector = Selector { topics, except: Vec::new(), filter: None, viewer: Some(viewer) };
     answer(&node, stream, selector, history, false).await
 }
 

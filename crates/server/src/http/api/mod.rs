@@ -6,8 +6,11 @@ mod table;
 mod openapi;
 /// What stands at paths without a route.
 mod elsewhere;
+/// How much may be published at once.
+mod admission;
 mod connections;
 mod control;
+mod cursors;
 mod events;
 mod health;
 mod metrics;
@@ -20,6 +23,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
+
+pub(crate) use admission::Admission;
 
 use super::error::ApiError;
 use crate::node::Node;

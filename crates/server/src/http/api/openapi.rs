@@ -92,6 +92,7 @@ fn content(schema: &str) -> Value {
         "Raw" => "*/*",
         "Text" => "application/openmetrics-text",
         "EventStream" => "text/event-stream",
+        "Images" => "multipart/x-mixed-replace",
         _ => "application/json",
     };
     json!({ media_type: { "schema": { "$ref": format!("#/components/schemas/{schema}") } } })
@@ -146,6 +147,8 @@ fn schemas() -> Value {
             "last": number, "after": number, "more": flag } },
         "EventStream": { "type": "string",
             "description": "server-sent events; docs/protocol.md describes them" },
+        "Images": { "type": "string", "format": "binary",
+            "description": "JPEGs, each in the place of the one before it" },
         "Position": { "type": "object", "properties": {
             "stream": text, "epoch": text, "seq": number } },
         "Connection": { "type": "object", "properties": {
@@ -157,6 +160,11 @@ fn schemas() -> Value {
             "health": { "enum": ["good", "slow"] }, "lag": number } },
         "Connections": { "type": "object", "properties": {
             "connections": list_of("Connection"), "total": number, "more": flag } },
+        "Cursor": { "type": "object", "properties": {
+            "user": maybe_text, "device": text, "epoch": text, "seq": number,
+            "at": { "type": "integer", "description": "the last acknowledgement, in ms since 1970" } } },
+        "Cursors": { "type": "object", "properties": {
+            "cursors": list_of("Cursor"), "more": flag, "next": maybe_text } },
         "Closed": { "type": "object", "properties": { "closed": text } },
         "Member": { "type": "object", "properties": {
             "client": text, "group": text, "member": flag } },

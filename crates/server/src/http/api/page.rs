@@ -18,7 +18,7 @@ pub(super) async fn public(State(node): State<Arc<Node>>) -> Html<String> {
         .collect();
     Html(page(&format!(
         "<p>Tidings delivers events here.</p><ul>{}<li><code>/v1/sse?topics=…</code> \
-         server-sent events</li><li><code>/v1/events?topic=…</code> kept events</li></ul>",
+         server-sent events</li><li><code>/v1/mjpeg/…</code> images</li><li><code>/v1/events?topic=…</code> kept events</li></ul>",
         listed.concat()
     )))
 }

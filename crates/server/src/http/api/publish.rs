@@ -186,6 +186,10 @@ pub(super) async fn append(
     node: &Node,
     drafts: Vec<Draft>,
 ) -> Vec<std::result::Result<Appended, Error>> {
+    let admitted = match node.admission.admit(&drafts).await {
+        Ok(admitted) => admitted,
+        Err(error) => return drafts.iter().map(|_| Err(error.clone())).collect(),
+    };
     let mut results: Vec<Option<std::result::Result<Appended, Error>>> = Vec::new();
     let mut by_stream: Vec<(engine::StreamIndex, Vec<usize>, Vec<Draft>)> = Vec::new();
     for (place, draft) in drafts.into_iter().enumerate() {
@@ -217,6 +221,7 @@ pub(super) async fn append(
             }
         }
     }
+    drop(admitted);
     let unknown = || Err(Error::new(ErrorCode::Internal, "the broker did not answer"));
     results.into_iter().map(|result| result.unwrap_or_else(unknown)).collect()
 }

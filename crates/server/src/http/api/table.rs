@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use axum::routing::{MethodRouter, delete, get, post, put};
 
-use super::{connections, control, elsewhere, events, health, metrics, openapi, publish, streams};
+use super::{
+    connections, control, cursors, elsewhere, events, health, metrics, openapi, publish, streams,
+};
 use crate::node::Node;
 
 /// Names with what they mean.
@@ -66,13 +68,17 @@ pub(super) fn public() -> Vec<Route> {
     const SUBSCRIPTION: Meanings = &[
         ("topics", "patterns to take, separated by commas; must be given"),
         ("except", "patterns to leave out, separated by commas"),
+        ("filter", "only events of whose data this holds: a filter as JSON"),
         ("last", "start with the last so many events of each stream: 1 to 100000"),
         ("since", "start with the first event at or after this time, in ms since 1970"),
         ("after", "start behind these positions, `stream:epoch:seq`, separated by commas"),
+        ("stored", "start behind what `device` acknowledged: `true` or `false`"),
+        ("device", "the device whose acknowledgements count"),
         ("latest", "only the newest event of each topic"),
         ("max_rate", "only the newest event of each topic, so many times a second: 0.001 to 1000"),
         ("batch_ms", "gather events for so long: 1 to 60000"),
     ];
+    const IMAGES: Meanings = &[("max_rate", "so many images a second at most: 0.001 to 1000")];
     vec![
         // Answered before the routes are asked: its answer has no end.
         route!(get "/v1/sse" elsewhere::unreached, "Events as they come, as server-sent events",
@@ -81,6 +87,8 @@ pub(super) fn public() -> Vec<Route> {
             "Last-Event-ID",
             "the last `id:` of an earlier connection: goes on there",
         )]),
+        route!(get "/v1/mjpeg/{topic}" elsewhere::unreached, "The newest JPEG of a topic, ever again",
+            query IMAGES, body None, answer "Images"),
         route!(get "/v1/events" events::of_topics, "Kept events that clients may see",
             query EVENTS, body None, answer "Events"),
         route!(get "/healthz" health::alive, "Whether the process lives",
@@ -106,6 +114,14 @@ pub(super) fn admin() -> Vec<Route> {
         ("Tidings-Client", "only the connection of this id may see it"),
         ("Idempotency-Key", "what is published again with the same one is kept once"),
     ];
+    const CURSORS: Meanings = &[
+        ("user", "only devices of this user"),
+        (
+            "limit",
+            "most cursors to answer: 1 to 10000, 100 where it is not given; one answer has at most 1000",
+        ),
+        ("after", "go on where an earlier answer ended: its `next`"),
+    ];
     const CLIENTS: Meanings = &[
         ("user", "only clients of this user"),
         (
@@ -126,6 +142,8 @@ pub(super) fn admin() -> Vec<Route> {
             query &[], body None, answer "Stream"),
         route!(get "/v1/streams/{name}/events" events::of_stream, "Kept events of a stream",
             query PAGE, body None, answer "Events"),
+        route!(get "/v1/streams/{name}/cursors" cursors::list, "How far devices have acknowledged a stream",
+            query CURSORS, body None, answer "Cursors"),
         route!(get "/v1/connections" connections::list, "Who is connected",
             query CLIENTS, body None, answer "Connections"),
         route!(get "/v1/connections/{id}" connections::show, "A client",

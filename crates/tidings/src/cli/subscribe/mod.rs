@@ -17,6 +17,10 @@ use super::output::{Output, note};
 use super::remote::Globals;
 use network::{News, Plan};
 use print::{Form, Printer};
+use progress::Progress;
+
+/// Items that are printed before standard output is flushed, where more are there already.
+const UNFLUSHED_MAX: usize = 1_000;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,7 +28,9 @@ Examples:
   tidings subscribe 'news.>' 'app.*.log' --last 10 --json
   tidings subscribe 'camera.front' --latest --max-rate 2
   tidings subscribe 'news.>' --since 10m --count 100
+  tidings subscribe 'words.>' --filter '{\"field\":\"/confidence\",\"op\":\"ge\",\"value\":0.8}'
   tidings subscribe 'news.>' --after default:8kq2m5d7xw0a1:42
+  tidings subscribe 'news.>' --stored --device archive >> news.log
 
 `*` stands for one token of a topic, a final `>` for one or more. A line is the time, the topic and
 the data; with --json the event as the server sends it, `\"replay\":true` where it came apart from
@@ -41,6 +47,9 @@ pub(crate) struct Args {
     /// What to watch
     #[arg(required = true, value_name = "PATTERN")]
     patterns: Vec<String>,
+    /// Only events of whose data this holds: a filter of the protocol
+    #[arg(long, value_name = "JSON")]
+    filter: Option<String>,
     /// Start with the last N events of each stream (1 to 100000)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(LAST_EVENTS_MAX)))]
     last: Option<u32>,
@@ -51,7 +60,8 @@ pub(crate) struct Args {
     /// stream that is not named starts at its first kept event
     #[arg(long, value_name = "STREAM:EPOCH:SEQ", value_parser = start::position)]
     after: Vec<Position>,
-    /// Start where the device has come to
+    /// Start behind what the device (--device) has acknowledged, or with the first kept event; what
+    /// is printed is acknowledged
     #[arg(long)]
     stored: bool,
     /// Only the newest event of each topic
@@ -78,9 +88,9 @@ fn rate(text: &str) -> std::result::Result<f64, String> {
 
 /// Prints events until it is told to end.
 pub(crate) fn run(args: Args, globals: &Globals, out: &mut Output) -> Result {
-    if args.stored {
-        return Err(Failure::usage("--stored is not available in this version")
-            .hint("--after starts behind a position that you know"));
+    if args.stored && args.device.is_none() {
+        return Err(Failure::usage("--stored needs the name of a device")
+            .hint("name it with --device: its place is kept under that name"));
     }
     let form = match (args.raw, out.is_json()) {
         (true, true) => return Err(Failure::usage("--raw and --json cannot be used together")),
@@ -104,6 +114,10 @@ pub(crate) fn run(args: Args, globals: &Globals, out: &mut Output) -> Result {
 fn plan(args: &Args, globals: &Globals) -> Result<Plan> {
     let wrong = |error: client::Error| Failure::usage(error.to_string());
     let mut subscribe = Subscribe::to(&args.patterns).map_err(wrong)?;
+    if let Some(filter) = &args.filter {
+        let wrong = |error: client::Error| Failure::usage(format!("--{error}"));
+        subscribe = subscribe.filter(filter).map_err(wrong)?;
+    }
     if args.latest {
         subscribe = subscribe.latest();
     }
@@ -111,6 +125,7 @@ fn plan(args: &Args, globals: &Globals) -> Result<Plan> {
         subscribe = subscribe.max_rate(rate).map_err(wrong)?;
     }
     let start = match (args.last, args.since, args.after.as_slice()) {
+        _ if args.stored => Start::Stored,
         (Some(last), ..) => Start::Last(last),
         (_, Some(since), _) => Start::Since(since),
         (_, _, []) => Start::Now,
@@ -128,12 +143,19 @@ fn plan(args: &Args, globals: &Globals) -> Result<Plan> {
 /// Prints what comes. Standard output is flushed whenever nothing more is there at the moment.
 fn print_all(news: &mut network::Inbox, printer: &mut Printer<'_>, count: Option<u64>) -> Result {
     let mut left = count;
+    let mut progress = Progress::default();
+    let mut unflushed = 0;
     while !news.is_ended() {
+        if unflushed >= UNFLUSHED_MAX {
+            flush(printer, news, &progress)?;
+            unflushed = 0;
+        }
         let next = match news.items.try_recv() {
             Ok(next) => next,
             Err(TryRecvError::Disconnected) => break,
             Err(TryRecvError::Empty) => {
-                printer.flush()?;
+                flush(printer, news, &progress)?;
+                unflushed = 0;
                 let Some(next) = news.items.blocking_recv() else { break };
                 next
             }
@@ -141,7 +163,9 @@ fn print_all(news: &mut network::Inbox, printer: &mut Printer<'_>, count: Option
         match next {
             News::Item(item) => {
                 let is_event = matches!(item, Item::Event(_) | Item::Replay(_));
+                progress.note(&item);
                 printer.item(item)?;
+                unflushed += 1;
                 if is_event && let Some(left) = &mut left {
                     *left -= 1;
                     if *left == 0 {
@@ -154,8 +178,15 @@ fn print_all(news: &mut network::Inbox, printer: &mut Printer<'_>, count: Option
                 printer.flush()?;
                 note(&text);
             }
-            News::End(ended) => return printer.flush().and(ended),
+            News::End(ended) => return flush(printer, news, &progress).and(ended),
         }
     }
-    printer.flush()
+    flush(printer, news, &progress)
+}
+
+/// What has left this program is as good as printed.
+fn flush(printer: &mut Printer<'_>, news: &network::Inbox, progress: &Progress) -> Result {
+    printer.flush()?;
+    news.printed(progress.positions());
+    Ok(())
 }

@@ -1,12 +1,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use client::{Client, Error, Item, Options, Position, Subscribe, Subscription, WebSocketConnector};
 use protocol::{CloseReason, Start};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::progress::Progress;
@@ -45,10 +45,20 @@ pub(super) enum News {
 /// Where it comes in.
 pub(super) struct Inbox {
     pub(super) items: mpsc::Receiver<News>,
+    printed: watch::Sender<Vec<Position>>,
     is_ended: Arc<AtomicBool>,
 }
 
 impl Inbox {
+    /// Everything up to these positions was printed.
+    pub(super) fn printed(&self, positions: Vec<Position>) {
+        self.printed.send_if_modified(|printed| {
+            let is_new = *printed != positions;
+            *printed = positions;
+            is_new
+        });
+    }
+
     /// Whether nothing more should be printed.
     pub(super) fn is_ended(&self) -> bool {
         self.is_ended.load(Ordering::Relaxed)
@@ -57,10 +67,11 @@ impl Inbox {
 
 /// Talks to the server on a thread of its own: heartbeats are answered while a slow reader of
 /// standard output holds up printing.
-pub(super) fn start(plan: Plan) -> (Inbox, JoinHandle<()>) {
+pub(super) fn start(plan: Plan) -> (Inbox, std::thread::JoinHandle<()>) {
     let (news, items) = mpsc::channel(WAITING_MAX);
     let is_ended = Arc::new(AtomicBool::new(false));
-    let inbox = Inbox { items, is_ended: is_ended.clone() };
+    let (printed, was_printed) = watch::channel(Vec::new());
+    let inbox = Inbox { items, printed, is_ended: is_ended.clone() };
     let thread = std::thread::spawn(move || {
         let ended = block_on(async {
             tokio::select! {
@@ -75,7 +86,7 @@ pub(super) fn start(plan: Plan) -> (Inbox, JoinHandle<()>) {
                     }
                     signalled
                 }
-                ended = Talk::new(plan, news.clone()).run() => ended,
+                ended = Talk::new(plan, news.clone(), was_printed).run() => ended,
             }
         });
         if ended.is_err() {
@@ -101,12 +112,13 @@ struct Talk {
     plan: Plan,
     news: mpsc::Sender<News>,
     progress: Progress,
+    printed: watch::Receiver<Vec<Position>>,
     wait: Duration,
 }
 
 impl Talk {
-    fn new(plan: Plan, news: mpsc::Sender<News>) -> Self {
-        Self { plan, news, progress: Progress::default(), wait: RETURN_MIN }
+    fn new(plan: Plan, news: mpsc::Sender<News>, printed: watch::Receiver<Vec<Position>>) -> Self {
+        Self { plan, news, progress: Progress::default(), printed, wait: RETURN_MIN }
     }
 
     /// Passes on what comes, until nobody wants it or it is over.
@@ -117,7 +129,7 @@ impl Talk {
         loop {
             let began = Instant::now();
             let error = match self.subscribe(&client, start.clone()).await {
-                Ok(mut subscription) => match self.pass_on(&mut subscription).await {
+                Ok(subscription) => match self.pass_on(&client, subscription).await {
                     Some(error) => error,
                     None => {
                         // The server would find out by itself.
@@ -173,11 +185,15 @@ impl Talk {
     }
 
     /// Passes items on; returns what ended them, or nothing where nobody listens any more.
-    async fn pass_on(&mut self, subscription: &mut Subscription) -> Option<Error> {
+    async fn pass_on(&mut self, client: &Client, mut subscription: Subscription) -> Option<Error> {
+        let mut acknowledging = self.acknowledge(client);
         loop {
             let item = tokio::select! {
                 item = subscription.next() => item,
-                () = self.news.closed() => return None,
+                () = self.news.closed() => {
+                    let _ = timeout(LEAVE_MAX, acknowledging.end(&mut subscription)).await;
+                    return None;
+                }
             };
             let item = match item {
                 Ok(item) => item,
@@ -188,9 +204,47 @@ impl Talk {
         }
     }
 
+    /// Says what was printed, as it is, where the device's place is kept. Apart from what comes:
+    /// answers wait behind events that are still to be taken.
+    fn acknowledge(&self, client: &Client) -> Acknowledging {
+        let (client, news, mut printed) = (client.clone(), self.news.clone(), self.printed.clone());
+        let is_wanted = self.plan.start == Start::Stored;
+        Acknowledging(tokio::spawn(async move {
+            while is_wanted && printed.changed().await.is_ok() {
+                let positions = printed.borrow_and_update().clone();
+                if let Err(error) = client.acknowledge(positions).await {
+                    let text = format!("what was printed could not be acknowledged: {error}");
+                    // Whoever does not listen any more does not want to know.
+                    let _ = news.send(News::Note(text)).await;
+                }
+            }
+        }))
+    }
+
     async fn tell(&self, text: String) {
         // Whoever does not listen any more does not want to know.
         let _ = self.news.send(News::Note(text)).await;
+    }
+}
+
+/// The task that acknowledges, which ends with what it belongs to.
+struct Acknowledging(JoinHandle<()>);
+
+impl Acknowledging {
+    /// Waits until all that was printed is acknowledged; answers come behind what is let go here.
+    async fn end(&mut self, subscription: &mut Subscription) {
+        loop {
+            tokio::select! {
+                _ = &mut self.0 => return,
+                item = subscription.next() => if item.is_err() { return },
+            }
+        }
+    }
+}
+
+impl Drop for Acknowledging {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

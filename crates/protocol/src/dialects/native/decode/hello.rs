@@ -24,7 +24,7 @@ pub(super) fn hello(verb: Value<'_, '_>) -> Result<Command, Error> {
         hello.session = Some(session.short_text(SESSION_BYTES_MAX)?.into_owned());
     }
     if let Some(resume) = fields.get(&path, ("resume", 5)) {
-        hello.resume = positions(resume)?;
+        hello.resume = positions(resume, "after")?;
     }
     if let Some(list) = fields.get(&path, ("subscriptions", 6)) {
         hello.subscriptions = subscriptions(list)?;

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use super::LIST_ITEMS_MAX;
 use super::envelope::Envelope;
-use super::fields::{Fields, Path, Value};
+use super::fields::{Fields, Key, Path, Value};
 use crate::command::{Command, Request};
 use crate::dialect::{Frame, Misspelled};
 use crate::error::Error;
@@ -70,8 +70,8 @@ fn command(verb: Value<'_, '_>) -> Result<Command, Error> {
         "unsubscribe" => return unsubscribe::unsubscribe(verb),
         "publish" => return publish::publish(verb),
         "history" => return history::history(verb),
+        "ack" => return acknowledged(verb).map(Command::Acknowledge),
         "ping" => return verb.object("an object").map(|_| Command::Ping),
-        "ack" => "stored cursors",
         "presence" => "presence",
         "refresh" => "tokens",
         _ => "commands",
@@ -101,13 +101,22 @@ fn patterns(value: Value<'_, '_>) -> Result<Vec<Pattern>, Error> {
     value.list(WHAT, LIST_ITEMS_MAX)?.into_iter().map(pattern).collect()
 }
 
-/// A list of positions, each in another stream.
-fn positions(value: Value<'_, '_>) -> Result<Vec<Position>, Error> {
+/// The positions of an acknowledgement, of which there must be some.
+fn acknowledged(value: Value<'_, '_>) -> Result<Vec<Position>, Error> {
+    let positions = positions(value.enclosed()?, "seq")?;
+    if positions.is_empty() {
+        return Err(value.must_be("a list of at least one position"));
+    }
+    Ok(positions)
+}
+
+/// A list of positions, each in another stream, that spell their seq as `seq`.
+fn positions(value: Value<'_, '_>, seq: &'static str) -> Result<Vec<Position>, Error> {
     let items = value.list("a list of positions", LIST_ITEMS_MAX)?;
     let mut streams = HashSet::with_capacity(items.len());
     let mut positions = Vec::with_capacity(items.len());
     for (at, raw) in items.into_iter().enumerate() {
-        let position = position(Value { raw, path: Path::Item(&value.path, at) })?;
+        let position = position(Value { raw, path: Path::Item(&value.path, at) }, seq)?;
         if !streams.insert(position.stream.clone()) {
             let message = format!("{} names the stream {} twice", value.path, position.stream);
             return Err(Error::bad_request(message));
@@ -117,21 +126,21 @@ fn positions(value: Value<'_, '_>) -> Result<Vec<Position>, Error> {
     Ok(positions)
 }
 
-fn position(value: Value<'_, '_>) -> Result<Position, Error> {
+fn position(value: Value<'_, '_>, seq: &'static str) -> Result<Position, Error> {
     let (fields, path) = (value.object("an object")?, value.path);
     Ok(Position {
         stream: fields
             .require(&path, ("stream", 1))?
             .parse("a stream's name", StreamName::parse)?,
         epoch: fields.require(&path, ("epoch", 2))?.parse("an epoch", Epoch::parse)?,
-        seq: after(&fields, &path)?,
+        seq: self::seq(&fields, &path, (seq, 3))?,
     })
 }
 
-fn after(fields: &Fields<'_>, path: &Path<'_>) -> Result<Seq, Error> {
-    match fields.require(path, ("after", 3)) {
+fn seq(fields: &Fields<'_>, path: &Path<'_>, key: Key) -> Result<Seq, Error> {
+    match fields.require(path, key) {
         // Protobuf leaves numbers out that are 0.
         Err(_) if matches!(fields, Fields::Protobuf(_)) => Ok(0),
-        after => after?.integer(0..=SEQ_MAX),
+        seq => seq?.integer(0..=SEQ_MAX),
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn publish(verb: Value<'_, '_>) -> Result<Command, Error> {
         return Err(Error::bad_request(format!("{path} belongs to binary data")));
     }
     let data = fields.require(&path, DATA)?;
-    let json = Bytes::copy_from_slice(data.json()?.as_bytes());
+    let json = Bytes::copy_from_slice(data.json()?.get().as_bytes());
     draft(&fields, &path, Payload::Json(json))
 }
 

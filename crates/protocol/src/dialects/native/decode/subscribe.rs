@@ -1,6 +1,9 @@
-use super::{patterns, positions, some_patterns, unavailable};
+use std::sync::Arc;
+
+use super::{patterns, positions, some_patterns};
 use crate::command::{Mode, Start, Subscribe};
 use crate::dialects::native::fields::{Fields, Path, Raw, Value};
+use crate::dialects::native::filter::filter;
 use crate::dialects::native::{BATCH_MS_MAX, LAST_EVENTS_MAX};
 use crate::error::Error;
 
@@ -10,12 +13,11 @@ const TIME_MS_MAX: u64 = (1 << 53) - 1;
 /// Reads the body of a `subscribe`, which also stands in the list of a `hello`.
 pub(super) fn subscribe(body: Value<'_, '_>) -> Result<Subscribe, Error> {
     let (fields, path) = (body.object("an object")?, body.path);
-    if let Some(filter) = fields.get(&path, ("filter", 7)) {
-        return Err(unavailable(filter.path, "filters"));
-    }
+    let read = |value| filter(value).map(Arc::new);
     Ok(Subscribe {
         topics: some_patterns(fields.require(&path, ("topics", 1))?)?,
         except: fields.get(&path, ("except", 2)).map_or(Ok(Vec::new()), patterns)?,
+        filter: fields.get(&path, ("filter", 7)).map(read).transpose()?,
         start: fields.get(&path, ("from", 3)).map_or(Ok(Start::Now), start)?,
         mode: mode(&fields, &path)?,
     })
@@ -39,10 +41,10 @@ fn mode(fields: &Fields<'_>, path: &Path<'_>) -> Result<Mode, Error> {
 }
 
 fn start(from: Value<'_, '_>) -> Result<Start, Error> {
-    const WHAT: &str = r#""now", {"last":N}, {"since":ms} or {"positions":[…]}"#;
+    const WHAT: &str = r#""now", "stored", {"last":N}, {"since":ms} or {"positions":[…]}"#;
     match word(from)? {
         Some("now") => return Ok(Start::Now),
-        Some("stored") => return Err(unavailable(from.path, "stored cursors")),
+        Some("stored") => return Ok(Start::Stored),
         _ => {}
     }
     let (fields, path) = (from.object(WHAT)?, from.path);
@@ -52,7 +54,7 @@ fn start(from: Value<'_, '_>) -> Result<Start, Error> {
     match (last, since, named) {
         (Some(last), None, None) => Ok(Start::Last(last.small_integer(1..=LAST_EVENTS_MAX)?)),
         (None, Some(since), None) => Ok(Start::Since(since.integer(0..=TIME_MS_MAX)?)),
-        (None, None, Some(named)) => Ok(Start::Positions(positions(named.enclosed()?)?)),
+        (None, None, Some(named)) => Ok(Start::Positions(positions(named.enclosed()?, "after")?)),
         _ => Err(from.must_be(WHAT)),
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 
 fn subscribe(topics: &[&str]) -> Subscribe {
     let (topics, except) = (patterns(topics), Vec::new());
-    Subscribe { topics, except, start: Start::Now, mode: Mode::EVERY }
+    Subscribe { topics, except, filter: None, start: Start::Now, mode: Mode::EVERY }
 }
 
 fn json_draft(topic: &str, data: &'static str) -> Draft {
@@ -60,6 +60,7 @@ fn subscribe_with_each_start() {
     let with = |start| Command::Subscribe(Box::new(Subscribe { start, ..subscribe(&["blob.>"]) }));
     for (from, start) in [
         (r#""now""#, Start::Now),
+        (r#""stored""#, Start::Stored),
         (r#"{"last":1}"#, Start::Last(1)),
         (r#"{"last":100000}"#, Start::Last(100_000)),
         (r#"{"since":0}"#, Start::Since(0)),
@@ -194,6 +195,14 @@ fn history() {
         ..shortest
     };
     assert_eq!(command(text), Command::History(Box::new(full)));
+}
+
+#[test]
+fn acknowledgement() {
+    let text =
+        r#"{"id":9,"ack":[{"stream":"s","epoch":"e","seq":7},{"stream":"t","epoch":"f","seq":0}]}"#;
+    let positions = vec![position("s:e:7"), position("t:f:0")];
+    assert_eq!(command(text), Command::Acknowledge(positions));
 }
 
 #[test]

@@ -9,7 +9,7 @@ fn wrong(text: &str) -> Misspelled {
 
 #[test]
 fn messages_as_such() {
-    const VERBS: &str = "known are hello, subscribe, unsubscribe, publish, history, ping";
+    const VERBS: &str = "known are hello, subscribe, unsubscribe, publish, history, ack, ping";
     for (text, message) in [
         ("", "a message must be one JSON object"),
         ("ping", "a message must be one JSON object"),
@@ -28,6 +28,13 @@ fn messages_as_such() {
         (r#"{"id":1,"id":1,"ping":{}}"#, "the message has the field \"id\" twice"),
         (r#"{"ping":[]}"#, "ping must be an object"),
         (r#"{"ping":null}"#, "ping must be an object"),
+        (r#"{"ack":{}}"#, "ack must be a list of positions"),
+        (r#"{"ack":[]}"#, "ack must be a list of at least one position"),
+        (r#"{"ack":[{"stream":"s","epoch":"e","after":1}]}"#, "ack[0].seq is missing"),
+        (
+            r#"{"ack":[{"stream":"s","epoch":"e","seq":1},{"stream":"s","epoch":"e","seq":2}]}"#,
+            "ack names the stream s twice",
+        ),
     ] {
         let wrong = wrong(text);
         assert_eq!(wrong.error.code, ErrorCode::BadRequest, "{text}");
@@ -80,8 +87,7 @@ fn too_deep_or_too_wide() {
 #[test]
 fn bodies_name_the_field_in_plain_words() {
     use ErrorCode::{BadRequest, InvalidPattern, InvalidTopic};
-    let from =
-        "subscribe.from must be \"now\", {\"last\":N}, {\"since\":ms} or {\"positions\":[…]}";
+    let from = "subscribe.from must be \"now\", \"stored\", {\"last\":N}, {\"since\":ms} or {\"positions\":[…]}";
     for (body, code, message) in [
         (r#""subscribe":{}"#, BadRequest, "subscribe.topics is missing"),
         (
@@ -287,15 +293,6 @@ fn what_this_version_lacks_is_named() {
         (r#""handle":{"commands":[]}"#, "handle: commands are not available in this version"),
         (r#""result":{"call_id":1}"#, "result: commands are not available in this version"),
         (r#""presence":{"topic":"a"}"#, "presence: presence is not available in this version"),
-        (r#""ack":[]"#, "ack: stored cursors are not available in this version"),
-        (
-            r#""subscribe":{"topics":["a"],"from":"stored"}"#,
-            "subscribe.from: stored cursors are not available in this version",
-        ),
-        (
-            r#""subscribe":{"topics":["a"],"filter":{}}"#,
-            "subscribe.filter: filters are not available in this version",
-        ),
     ] {
         let wrong = wrong(&format!("{{{body}}}"));
         assert_eq!(wrong.error.code, ErrorCode::BadRequest);

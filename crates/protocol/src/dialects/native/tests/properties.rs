@@ -119,6 +119,13 @@ fn almost_a_message() -> impl Strategy<Value = String> {
         "batch_ms",
         "limit",
         "device",
+        "filter",
+        "field",
+        "op",
+        "value",
+        "all",
+        "not",
+        "ack",
     ]);
     let leaf = prop_oneof![
         any_json(),

@@ -86,6 +86,10 @@ fn answers() {
         &reply(Answer::Published(appended)),
         r#"{"id":3,"ok":{"stream":"news","epoch":"e1","seq":9007199254740991,"duplicate":false,"durability":"fsync"}}"#,
     );
+    check(
+        &reply(Answer::Acknowledged(vec![position("news:e1:4")])),
+        r#"{"id":3,"ok":{"positions":[{"stream":"news","epoch":"e1","seq":4}]}}"#,
+    );
     check(&reply(Answer::Pong { time_ms: 5 }), r#"{"id":3,"ok":{"time":5}}"#);
 }
 
