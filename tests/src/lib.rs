@@ -4,5 +4,7 @@
 pub mod broker_conformance;
 /// Whole nodes in virtual time.
 pub mod simulator;
+/// `tidings.proto` as an independent implementation of Protobuf understands it.
+pub mod protobuf;
 /// A running server and clients that do as they are told.
 pub mod harness;

@@ -20,8 +20,8 @@ pub trait Renderer {
     /// Appends a gap that stands for an event, as every client of the rendering gets it.
     fn gap(&mut self, rendering: Rendering, gap: &Gap, out: &mut Vec<u8>);
 
-    /// Appends the event as an item of a batch, with a leading comma, and returns `true`; or as a
-    /// whole frame where it cannot stand in a batch, and returns `false`.
+    /// Appends the event as an item of a batch, behind a separator unless it is the first in `out`,
+    /// and returns `true`; or as a whole frame where it cannot stand in a batch, and returns `false`.
     fn batch_item(
         &mut self,
         rendering: Rendering,
@@ -30,7 +30,7 @@ pub trait Renderer {
         out: &mut Vec<u8>,
     ) -> bool;
 
-    /// Appends what opens a batch whose items take `items_bytes` bytes without the first comma.
+    /// Appends what opens a batch whose items take `items_bytes` bytes.
     fn batch_start(&mut self, rendering: Rendering, items_bytes: usize, out: &mut Vec<u8>);
 
     /// Appends what ends a batch.

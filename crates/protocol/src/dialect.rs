@@ -27,7 +27,8 @@ pub trait Dialect: Send + Sync {
     /// Its name in configuration.
     fn name(&self) -> &'static str;
 
-    /// WebSocket subprotocols that select it, the default first; empty where it has none.
+    /// WebSocket subprotocols that select it, the default first; empty where it has none. Dialects
+    /// of one name may share an endpoint: the subprotocol chooses among them.
     fn subprotocols(&self) -> &'static [&'static str];
 
     /// Whether its clients can say where they go on. Those of others get back what they had, with
@@ -42,12 +43,21 @@ pub trait Dialect: Send + Sync {
     /// Appends `event` as every client of the rendering sees it. Pure.
     fn event(&self, stream: &StreamName, event: &Event, out: &mut Vec<u8>) -> FrameKind;
 
-    /// Appends what opens a batch of text events, or `None` where the dialect knows no batches.
-    /// Between two events of a batch stands a comma, behind the last one [`Dialect::batch_end`].
-    fn batch_start(&self) -> Option<&'static str>;
+    /// How several events stand in one frame, or `None` where the dialect knows no batches.
+    fn batch(&self) -> Option<Batch>;
+}
 
-    /// What ends a batch.
-    fn batch_end(&self) -> &'static str;
+/// What makes one frame of several events, each spelled as it is alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The frame; an event of another kind stands in no batch.
+    pub kind: FrameKind,
+    /// Before the first event.
+    pub start: &'static str,
+    /// Between two events.
+    pub separator: &'static str,
+    /// Behind the last event.
+    pub end: &'static str,
 }
 
 /// The side of a dialect that one client sees.

@@ -30,7 +30,7 @@ pub mod dialects;
 
 pub use close::CloseReason;
 pub use command::{Command, Hello, History, Mode, Request, Start, Subscribe, Unsubscribe};
-pub use dialect::{Conversation, Dialect, Frame, FrameKind, Misspelled};
+pub use dialect::{Batch, Conversation, Dialect, Frame, FrameKind, Misspelled};
 pub use error::{Error, ErrorCode};
 pub use event::{Audience, ClientId, Draft, Event, Payload, Publisher};
 pub use filter::{Filter, FilterSet};

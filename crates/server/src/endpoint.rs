@@ -11,16 +11,25 @@ use crate::registry::{Connected, Reservation, Way};
 use crate::rendering::Compression;
 use crate::transports::Transport;
 
-/// A path that speaks one dialect, as the workers see it.
-pub(crate) struct Endpoint {
-    /// Its path, and how its clients come.
-    pub(crate) way: Arc<Way>,
-    pub(crate) listen: SocketAddr,
+/// One way to spell what is said at an endpoint; clients choose among several by subprotocol.
+#[derive(Clone)]
+pub(crate) struct Spelling {
     pub(crate) dialect: Arc<dyn Dialect>,
     /// How its events look.
     pub(crate) rendering: Rendering,
     /// How they look to clients that agree on compression, where it is wanted.
     pub(crate) deflated: Option<Rendering>,
+}
+
+/// A path that speaks one dialect, as the workers see it.
+pub(crate) struct Endpoint {
+    /// Its path, and how its clients come.
+    pub(crate) way: Arc<Way>,
+    pub(crate) listen: SocketAddr,
+    /// What is spoken where nothing is chosen.
+    pub(crate) spelling: Spelling,
+    /// What else can be chosen.
+    pub(crate) others: Vec<Spelling>,
     pub(crate) grants: Arc<Grants>,
     pub(crate) origins: Vec<WebOrigin>,
     pub(crate) heartbeat_ms: u32,
@@ -34,6 +43,24 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
+    /// All that is spoken, the default first.
+    fn spellings(&self) -> impl Iterator<Item = &Spelling> {
+        std::iter::once(&self.spelling).chain(&self.others)
+    }
+
+    /// The subprotocols of all that is spoken.
+    pub(crate) fn subprotocols(&self) -> Vec<&'static str> {
+        self.spellings().flat_map(|spelling| spelling.dialect.subprotocols()).copied().collect()
+    }
+
+    /// What a client speaks that agreed on a subprotocol or on none.
+    pub(crate) fn spelling_of(&self, subprotocol: Option<&str>) -> &Spelling {
+        let mut found = self.spellings().filter(|spelling| {
+            spelling.dialect.subprotocols().iter().any(|known| Some(*known) == subprotocol)
+        });
+        found.next().unwrap_or(&self.spelling)
+    }
+
     /// How strongly messages of an endpoint are compressed, if at all.
     pub(crate) fn compression(configured: &Configured) -> Option<Compression> {
         let wanted = configured.compression.as_ref()?;
@@ -66,21 +93,21 @@ pub(crate) fn all(node: &Node) -> Vec<Endpoint> {
     endpoints
         .map(|configured| {
             let path = configured.path.as_str();
-            let native = node.native_endpoint(path, Transport::WebSocket);
-            let deflated = Endpoint::compression(configured).and_then(|c| node.deflated(c));
-            Endpoint { deflated, ..of(&config, configured, native) }
+            let compression = Endpoint::compression(configured);
+            let native = node.native_endpoint(path, Transport::WebSocket, compression);
+            of(&config, configured, native)
         })
         .collect()
 }
 
 /// The endpoint of server-sent events.
 pub(crate) fn events(node: &Node) -> Endpoint {
-    like_websocket(node, node.native_endpoint("/v1/sse", Transport::ServerSentEvents))
+    like_websocket(node, node.native_endpoint("/v1/sse", Transport::ServerSentEvents, None))
 }
 
 /// The endpoint of images.
 pub(crate) fn images(node: &Node) -> Endpoint {
-    like_websocket(node, node.native_endpoint("/v1/mjpeg", Transport::Mjpeg))
+    like_websocket(node, node.native_endpoint("/v1/mjpeg", Transport::Mjpeg, None))
 }
 
 /// What is set for `/v1/ws` holds for the other ways to the same events.
@@ -120,6 +147,8 @@ pub(crate) struct Arrival {
     pub(crate) cookie: Option<Arc<str>>,
     /// What it asked for with its request.
     pub(crate) requests: Vec<Request>,
+    /// What it speaks.
+    pub(crate) spelling: Spelling,
     /// It agreed on compression.
     pub(crate) deflates: bool,
     /// The place that is kept for it; none within the process.
@@ -142,14 +171,14 @@ pub(crate) struct Coming {
 impl Arrival {
     /// What the engine and the registry need to know of it, and what it asked for.
     pub(crate) fn into_connect(self, node: &Node, endpoint: &Endpoint) -> (Coming, Vec<Request>) {
-        let client = new_client_id();
+        let (client, spelling) = (new_client_id(), &self.spelling);
         let user: Option<Arc<str>> = None;
         let continuity = endpoint.continuity(user.clone(), self.device.clone(), self.cookie);
         let left = continuity
             .as_ref()
             .and_then(|continuity| node.absent.take(node.clock.now().ms, &continuity.identity));
         let is_new = left.is_none();
-        let can_resume = endpoint.dialect.can_resume();
+        let can_resume = spelling.dialect.can_resume();
         let welcome = Welcome {
             client,
             session: String::new(),
@@ -169,8 +198,8 @@ impl Arrival {
             groups: Vec::new(),
             device: self.device.clone(),
             grants: endpoint.grants.clone(),
-            rendering: endpoint.deflated.filter(|_| self.deflates).unwrap_or(endpoint.rendering),
-            conversation: endpoint.dialect.open(),
+            rendering: spelling.deflated.filter(|_| self.deflates).unwrap_or(spelling.rendering),
+            conversation: spelling.dialect.open(),
             heartbeat_ms: endpoint.heartbeat_ms,
             subscriptions_max: endpoint.subscriptions_max,
             opening: self.opening,

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use engine::{Broker, Grants, StreamTable};
 use parking_lot::Mutex;
-use protocol::dialects::native::Native;
+use protocol::dialects::native::{Native, NativeProtobuf};
 use protocol::{ClientId, CloseReason, Dialect, Draft, Error, ErrorCode, Pattern, StreamName};
 use tokio::sync::{Notify, oneshot};
 
@@ -14,7 +14,7 @@ use crate::absent::{Absent, Bounds, Continuity};
 use crate::addresses::Addresses;
 use crate::clock::Clock;
 use crate::config::{Config, StreamCompression};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Spelling};
 use crate::http::Admission;
 use crate::listen::Handshakes;
 use crate::memberships::Memberships;
@@ -77,23 +77,11 @@ pub struct Bound {
     pub admin: std::net::SocketAddr,
 }
 
-/// The place of the looks of the native dialect among all.
-pub(crate) const NATIVE_WEBSOCKET: u16 = 0;
-pub(crate) const NATIVE_EVENTS: u16 = 1;
-/// The look of images.
-pub(crate) const NATIVE_IMAGES: u16 = 2;
-
 impl Node {
     pub(crate) fn new(parts: crate::server::Parts) -> Result<Self, getrandom::Error> {
         let mut key = [0; 64];
         getrandom::fill(&mut key)?;
         let workers = parts.config.server.worker_count();
-        let native: Arc<dyn Dialect> = Arc::new(Native);
-        let deflated = parts.config.endpoints.iter().filter_map(Endpoint::compression);
-        let framings = [Framing::WebSocket, Framing::ServerSentEvents, Framing::Mjpeg]
-            .into_iter()
-            .chain(deflated.map(Framing::Deflated));
-        let looks = framings.map(|framing| Look { dialect: native.clone(), framing }).collect();
         let admin_token =
             parts.config.admin.token_env.as_ref().map(|token| token.reveal().to_owned());
         Ok(Self {
@@ -109,7 +97,7 @@ impl Node {
             started_at_ms: crate::clock::wall_ms(),
             reread: parts.reread,
             session_ids: SealedIds::new(&key),
-            looks,
+            looks: looks(&parts.config),
             handshakes: Handshakes::new(parts.config.limits.handshakes),
             addresses: Addresses::default(),
             admin_token,
@@ -276,24 +264,33 @@ impl Node {
 
     /// The endpoint of clients within the process.
     pub(crate) fn local_endpoint(&self) -> Rc<Endpoint> {
-        let native = self.native_endpoint("local", Transport::Local);
+        let native = self.native_endpoint("local", Transport::Local, None);
         Rc::new(Endpoint { grants: Self::local_grants(), ..native })
     }
 
-    /// An endpoint of the native dialect with nothing configured.
-    pub(crate) fn native_endpoint(&self, path: &str, transport: Transport) -> Endpoint {
+    /// An endpoint of the native dialect with nothing configured but compression.
+    pub(crate) fn native_endpoint(
+        &self,
+        path: &str,
+        transport: Transport,
+        compression: Option<Compression>,
+    ) -> Endpoint {
         let config = self.config();
-        let place = match transport {
-            Transport::WebSocket | Transport::Local => NATIVE_WEBSOCKET,
-            Transport::ServerSentEvents => NATIVE_EVENTS,
-            Transport::Mjpeg => NATIVE_IMAGES,
+        let framing = match transport {
+            Transport::WebSocket | Transport::Local => Framing::WebSocket,
+            Transport::ServerSentEvents => Framing::ServerSentEvents,
+            Transport::Mjpeg => Framing::Mjpeg,
+        };
+        let spelling = |dialect| self.spelling(dialect, framing, compression);
+        let others = match transport {
+            Transport::WebSocket => vec![spelling(Arc::new(NativeProtobuf))],
+            Transport::Local | Transport::ServerSentEvents | Transport::Mjpeg => Vec::new(),
         };
         Endpoint {
             way: Arc::new(Way { endpoint: path.into(), dialect: Native.name(), transport }),
             listen: config.listen.public,
-            dialect: Arc::new(Native),
-            rendering: engine::Rendering(place),
-            deflated: None,
+            spelling: spelling(Arc::new(Native)),
+            others,
             grants: self.anonymous(),
             origins: Vec::new(),
             heartbeat_ms: 30_000,
@@ -306,11 +303,22 @@ impl Node {
         }
     }
 
-    /// The look of the native dialect with this compression, where the node had it at its start.
-    pub(crate) fn deflated(&self, compression: Compression) -> Option<engine::Rendering> {
-        let framing = Framing::Deflated(compression);
-        let place = self.looks.iter().position(|look| look.framing == framing)?;
-        u16::try_from(place).ok().map(engine::Rendering)
+    /// A dialect with its looks; compressed only where the node had that at its start.
+    fn spelling(
+        &self,
+        dialect: Arc<dyn Dialect>,
+        framing: Framing,
+        compression: Option<Compression>,
+    ) -> Spelling {
+        let place = |framing| {
+            let is_it = |look: &Look| {
+                look.framing == framing && look.dialect.subprotocols() == dialect.subprotocols()
+            };
+            self.looks.iter().position(is_it).and_then(|place| u16::try_from(place).ok())
+        };
+        let deflated = compression.and_then(|compression| place(Framing::Deflated(compression)));
+        let rendering = engine::Rendering(place(framing).unwrap_or(u16::MAX));
+        Spelling { rendering, deflated: deflated.map(engine::Rendering), dialect }
     }
 
     /// The client of that id.
@@ -325,6 +333,21 @@ impl Node {
             .ok_or_else(|| Error::new(ErrorCode::NotFound, "no client of that id is connected"))?;
         Ok((id, client))
     }
+}
+
+/// Every dialect in every framing that clients can come with.
+fn looks(config: &Config) -> Arc<[Look]> {
+    let native: Arc<dyn Dialect> = Arc::new(Native);
+    let mut looks: Vec<Look> = [Framing::ServerSentEvents, Framing::Mjpeg]
+        .map(|framing| Look { dialect: native.clone(), framing })
+        .into();
+    let deflated = config.endpoints.iter().filter_map(Endpoint::compression);
+    for framing in std::iter::once(Framing::WebSocket).chain(deflated.map(Framing::Deflated)) {
+        for dialect in [native.clone(), Arc::new(NativeProtobuf)] {
+            looks.push(Look { dialect, framing });
+        }
+    }
+    looks.into()
 }
 
 /// A question to a worker that is on its way.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use engine::{Renderer, Rendering, Stream};
 use protocol::dialects::native;
 use protocol::{
-    Answer, Conversation, Dialect, Event, FrameKind, Gap, Message, Position, StreamName,
+    Answer, Batch, Conversation, Dialect, Event, FrameKind, Gap, Message, Position, StreamName,
 };
 use websocket::{Deflater, Encoder, Frame, Opcode};
 
@@ -23,6 +23,16 @@ pub(crate) struct Look {
     pub(crate) dialect: Arc<dyn Dialect>,
     /// What carries it.
     pub(crate) framing: Framing,
+}
+
+impl Look {
+    /// How several events stand in one frame: in the body of an answer each stands alone.
+    fn batch(&self) -> Option<Batch> {
+        match self.framing {
+            Framing::ServerSentEvents | Framing::Mjpeg => None,
+            Framing::WebSocket | Framing::Deflated(_) => self.dialect.batch(),
+        }
+    }
 }
 
 /// The frames of a transport.
@@ -135,11 +145,12 @@ impl Renderer for Looks {
         out: &mut Vec<u8>,
     ) -> bool {
         let Some(look) = self.looks.get(usize::from(rendering.0)) else { return true };
-        let is_framed = !matches!(look.framing, Framing::ServerSentEvents | Framing::Mjpeg);
-        if is_framed && look.dialect.batch_start().is_some() {
+        if let Some(batch) = look.batch() {
             let start = out.len();
-            out.push(b',');
-            if look.dialect.event(stream.name, event, out) == FrameKind::Text {
+            if start > 0 {
+                out.extend_from_slice(batch.separator.as_bytes());
+            }
+            if look.dialect.event(stream.name, event, out) == batch.kind {
                 return true;
             }
             out.truncate(start);
@@ -149,17 +160,16 @@ impl Renderer for Looks {
     }
 
     fn batch_start(&mut self, rendering: Rendering, items_bytes: usize, out: &mut Vec<u8>) {
-        let Some(look) = self.look(rendering) else { return };
-        let (start, end) = (look.dialect.batch_start().unwrap_or(""), look.dialect.batch_end());
+        let Some(batch) = self.look(rendering).and_then(Look::batch) else { return };
         // The length is known, so the header can be written before the payload.
-        let bytes = start.len() + items_bytes + end.len();
-        Encoder::server().header(out, Frame::whole(Opcode::Text), bytes);
-        out.extend_from_slice(start.as_bytes());
+        let bytes = batch.start.len() + items_bytes + batch.end.len();
+        Encoder::server().header(out, Frame::whole(opcode(batch.kind)), bytes);
+        out.extend_from_slice(batch.start.as_bytes());
     }
 
     fn batch_end(&mut self, rendering: Rendering, out: &mut Vec<u8>) {
-        if let Some(look) = self.look(rendering) {
-            out.extend_from_slice(look.dialect.batch_end().as_bytes());
+        if let Some(batch) = self.look(rendering).and_then(Look::batch) {
+            out.extend_from_slice(batch.end.as_bytes());
         }
     }
 

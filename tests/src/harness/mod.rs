@@ -31,7 +31,7 @@ pub use http::Reply;
 pub use images::Images;
 pub use pour::Pour;
 pub use server::TestServer;
-pub use socket::{Incoming, Socket};
+pub use socket::{Encoding, Incoming, Socket};
 pub use sse::EventSource;
 
 /// How long anything may take that should happen at once, on a machine that is busy.

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 
-use super::{EventSource, Reply, SOON, Socket, http};
+use super::socket::narrow;
+use super::{Encoding, EventSource, Reply, SOON, Socket, http};
 
 /// A server on free ports of the loopback address. It is gone when this is dropped.
 pub struct TestServer {
@@ -16,6 +18,8 @@ pub struct TestServer {
     pub public: SocketAddr,
     /// For publishing and the admin API.
     pub admin: SocketAddr,
+    /// What its clients speak that are connected by this.
+    pub encoding: Encoding,
     process: Process,
 }
 
@@ -50,7 +54,14 @@ impl TestServer {
             tidings::Server::start(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
         let bound = server.bound();
         let process = Process::Within(Some(server));
-        Self { public: bound.public, admin: bound.admin, process }
+        Self { public: bound.public, admin: bound.admin, encoding: Encoding::Json, process }
+    }
+
+    /// Starts a server within this process whose clients speak some encoding.
+    pub fn speaking(encoding: Encoding, rest: &str) -> Self {
+        let mut server = Self::start(rest);
+        server.encoding = encoding;
+        server
     }
 
     /// Starts the real program as a process of its own.
@@ -111,7 +122,8 @@ impl TestServer {
             .stderr(log)
             .spawn()
             .unwrap();
-        Self { public, admin, process: Process::Own { child, directory } }
+        let process = Process::Own { child, directory };
+        Self { public, admin, encoding: Encoding::Json, process }
     }
 
     async fn wait_until_ready(&mut self) {
@@ -120,7 +132,7 @@ impl TestServer {
             if let Some(status) = self.has_ended() {
                 panic!("the server ended at once, {status}: {}", self.log());
             }
-            if tokio::net::TcpStream::connect(self.admin).await.is_ok()
+            if TcpStream::connect(self.admin).await.is_ok()
                 && http::get(self.admin, "/readyz").await.status == 200
             {
                 return;
@@ -202,7 +214,24 @@ impl TestServer {
 
     /// Connects a WebSocket client.
     pub async fn connect(&self) -> Socket {
-        Socket::open(self.public).await
+        self.connect_at("/v1/ws").await
+    }
+
+    /// Connects a WebSocket client to a path.
+    pub async fn connect_at(&self, path: &str) -> Socket {
+        self.connect_with(path, "").await
+    }
+
+    /// Connects a WebSocket client to a path with more headers, each ended by CRLF.
+    pub async fn connect_with(&self, path: &str, headers: &str) -> Socket {
+        let stream = TcpStream::connect(self.public).await.unwrap();
+        Socket::speaking_with(self.encoding, stream, path, headers).await
+    }
+
+    /// Connects a WebSocket client with a receive buffer of so many bytes.
+    pub async fn connect_narrow(&self, receive_bytes: u32) -> Socket {
+        let stream = narrow(self.public, receive_bytes).await;
+        Socket::speaking(self.encoding, stream, "/v1/ws").await
     }
 
     /// Connects a WebSocket client that subscribes from now on.

@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -7,6 +8,18 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::{SOON, frame};
+use crate::protobuf::{self, Said};
+
+/// How a client and the server spell what they say. Tests read and write the JSON protocol, which
+/// a [`Socket`] translates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// Without a subprotocol.
+    #[default]
+    Json,
+    /// With the subprotocol `tidings.v1.proto`.
+    Protobuf,
+}
 
 /// What came from the server.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,7 +44,10 @@ pub enum Incoming {
 /// answers pings where that is set.
 pub struct Socket {
     stream: TcpStream,
+    encoding: Encoding,
     read: BytesMut,
+    /// What came in one frame with what was taken last.
+    translated: VecDeque<Incoming>,
     /// Whether pings are answered while reading.
     pub pongs: bool,
     /// The head of the answer to the upgrade.
@@ -55,35 +71,50 @@ impl Socket {
 
     /// Connects with a receive buffer of so many bytes: little hides in the kernel.
     pub async fn open_narrow(address: SocketAddr, receive_bytes: u32) -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(receive_bytes).unwrap();
-        Self::over(socket.connect(address).await.unwrap(), "/v1/ws").await
+        Self::over(narrow(address, receive_bytes).await, "/v1/ws").await
     }
 
     /// Connects to a path over a stream, and takes the welcome.
     pub async fn over(stream: TcpStream, path: &str) -> Self {
-        let mut socket = Self::over_unwelcomed(stream, path).await.expect("the server refuses");
+        Self::speaking(Encoding::Json, stream, path).await
+    }
+
+    /// Connects to a path over a stream in some encoding, and takes the welcome.
+    pub async fn speaking(encoding: Encoding, stream: TcpStream, path: &str) -> Self {
+        Self::speaking_with(encoding, stream, path, "").await
+    }
+
+    /// The same with more headers, each ended by CRLF.
+    pub async fn speaking_with(
+        encoding: Encoding,
+        stream: TcpStream,
+        path: &str,
+        headers: &str,
+    ) -> Self {
+        let socket = Self::upgraded(encoding, stream, path, headers).await;
+        let mut socket = socket.expect("the server refuses");
         let welcome = socket.json().await;
         socket.welcome = welcome["welcome"].clone();
         assert_eq!(socket.welcome["protocol"], 1, "no welcome but {welcome}");
         socket
     }
 
-    /// Connects to a path with more headers, each ended by CRLF, and takes the welcome.
-    pub async fn open_with(address: SocketAddr, path: &str, headers: &str) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
-        let socket = Self::upgraded(stream, &request(path, headers)).await;
-        let mut socket = socket.expect("the server refuses");
-        socket.welcome = socket.json().await["welcome"].clone();
-        socket
-    }
-
     /// Connects and reads nothing yet; the answer's head where the upgrade is refused or broken.
     pub async fn over_unwelcomed(stream: TcpStream, path: &str) -> Result<Self, String> {
-        Self::upgraded(stream, &request(path, "")).await
+        Self::upgraded(Encoding::Json, stream, path, "").await
     }
 
-    async fn upgraded(mut stream: TcpStream, request: &str) -> Result<Self, String> {
+    async fn upgraded(
+        encoding: Encoding,
+        mut stream: TcpStream,
+        path: &str,
+        headers: &str,
+    ) -> Result<Self, String> {
+        let subprotocol = match encoding {
+            Encoding::Json => "",
+            Encoding::Protobuf => "Sec-WebSocket-Protocol: tidings.v1.proto\r\n",
+        };
+        let request = request(path, &format!("{subprotocol}{headers}"));
         stream.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;
         let mut read = BytesMut::new();
         loop {
@@ -92,9 +123,17 @@ impl Socket {
                 if !head.starts_with("HTTP/1.1 101 ") {
                     return Err(head);
                 }
-                let (welcome, last_text) = (Value::Null, String::new());
-                let (pongs, last_id) = (true, 0);
-                return Ok(Self { stream, read, pongs, head, welcome, last_id, last_text });
+                return Ok(Self {
+                    stream,
+                    encoding,
+                    read,
+                    translated: VecDeque::new(),
+                    pongs: true,
+                    head,
+                    welcome: Value::Null,
+                    last_id: 0,
+                    last_text: String::new(),
+                });
             }
             let count = tokio::time::timeout(SOON, stream.read_buf(&mut read)).await;
             let count = count.map_err(|_| "no answer in time".to_owned())?;
@@ -141,7 +180,24 @@ impl Socket {
 
     /// Sends a message.
     pub async fn send(&mut self, message: &Value) {
-        self.send_text(&message.to_string()).await;
+        self.send_raw(&self.framed(message)).await;
+    }
+
+    /// The frame of a message.
+    pub fn framed(&self, message: &Value) -> Vec<u8> {
+        match self.encoding {
+            Encoding::Json => frame::masked(frame::TEXT, message.to_string().as_bytes()),
+            Encoding::Protobuf => frame::masked(frame::BINARY, &protobuf::client_message(message)),
+        }
+    }
+
+    /// Sends a publish whose data are bytes.
+    pub async fn send_publish(&mut self, line: &Value, data: &[u8]) {
+        let frame = match self.encoding {
+            Encoding::Json => [line.to_string().as_bytes(), b"\n", data].concat(),
+            Encoding::Protobuf => protobuf::client_bytes(line, data),
+        };
+        self.send_binary(&frame).await;
     }
 
     /// Sends a binary frame.
@@ -158,6 +214,9 @@ impl Socket {
     pub async fn next_within(&mut self, time: Duration) -> Option<Incoming> {
         let deadline = tokio::time::Instant::now() + time;
         loop {
+            if let Some(incoming) = self.translated.pop_front() {
+                return Some(incoming);
+            }
             while let Some((opcode, payload)) = frame::take(&mut self.read) {
                 if opcode == frame::PING && self.pongs {
                     let pong = frame::masked(frame::PONG, &payload);
@@ -166,6 +225,10 @@ impl Socket {
                 }
                 if opcode == frame::TEXT {
                     self.last_text = String::from_utf8_lossy(&payload).into_owned();
+                }
+                if opcode == frame::BINARY && self.encoding == Encoding::Protobuf {
+                    self.translated = translated(protobuf::server_message(&payload));
+                    return self.translated.pop_front();
                 }
                 return Some(incoming(opcode, payload));
             }
@@ -279,6 +342,33 @@ pub fn request(path: &str, headers: &str) -> String {
         "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
     )
+}
+
+/// Connects with a receive buffer of so many bytes.
+pub(super) async fn narrow(address: SocketAddr, receive_bytes: u32) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(receive_bytes).unwrap();
+    socket.connect(address).await.unwrap()
+}
+
+/// What a frame of Protobuf says, as it would come in JSON; several events are a batch.
+fn translated(said: Vec<Said>) -> VecDeque<Incoming> {
+    let is_batch = said.len() > 1;
+    let mut all = VecDeque::new();
+    for one in said {
+        match one {
+            Said::Binary(line, bytes) => {
+                let frame = [line.to_string().as_bytes(), b"\n", &bytes].concat();
+                all.push_back(Incoming::Binary(frame));
+            }
+            Said::Json(event) if is_batch => match all.back_mut() {
+                Some(Incoming::Json(Value::Array(batch))) => batch.push(event),
+                _ => all.push_back(Incoming::Json(json!([event]))),
+            },
+            Said::Json(message) => all.push_back(Incoming::Json(message)),
+        }
+    }
+    all
 }
 
 fn incoming(opcode: u8, payload: Vec<u8>) -> Incoming {

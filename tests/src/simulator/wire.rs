@@ -124,9 +124,8 @@ impl Renderer for SimRenderer {
 
     fn batch_start(&mut self, _: Rendering, items_bytes: usize, out: &mut Vec<u8>) {
         out.push(BATCH);
-        // The comma that the first item goes without stands here, the end behind the items.
-        out.extend_from_slice(&(items_bytes as u32 + 2).to_le_bytes());
-        out.push(b',');
+        // With the end behind the items.
+        out.extend_from_slice(&(items_bytes as u32 + 1).to_le_bytes());
     }
 
     fn batch_end(&mut self, _: Rendering, out: &mut Vec<u8>) {

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tidings_tests::harness::socket::request;
-use tidings_tests::harness::{Account, Incoming, Socket, TestServer, eventually, frame};
+use tidings_tests::harness::{Account, Incoming, TestServer, eventually, frame};
+
+use super::start;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const QUICK: &str = r#"
@@ -15,7 +17,7 @@ heartbeat = "200ms"
 
 #[tokio::test]
 async fn an_idle_server_sends_heartbeats() {
-    let server = TestServer::start(QUICK);
+    let server = start(QUICK);
     let mut socket = server.connect().await;
     socket.pongs = false;
     let first = socket.next_within(Duration::from_secs(2)).await;
@@ -24,7 +26,7 @@ async fn an_idle_server_sends_heartbeats() {
 
 #[tokio::test]
 async fn a_client_that_answers_nothing_is_closed() {
-    let server = TestServer::start(QUICK);
+    let server = start(QUICK);
     let mut socket = server.connect().await;
     socket.pongs = false;
     let started = Instant::now();
@@ -38,7 +40,7 @@ async fn a_client_that_answers_nothing_is_closed() {
 
 #[tokio::test]
 async fn a_message_that_is_never_finished_is_not_waited_for() {
-    let server = TestServer::start(QUICK);
+    let server = start(QUICK);
     let mut socket = server.connect().await;
     let part = frame::masked_with(frame::TEXT, &[b'x'; 100_000]);
     socket.send_raw(&part).await;
@@ -52,13 +54,12 @@ async fn a_message_that_is_never_finished_is_not_waited_for() {
 
 #[tokio::test]
 async fn messages_that_each_take_until_the_next_heartbeat_are_taken() {
-    let server = TestServer::start(QUICK);
+    let server = start(QUICK);
     let mut socket = server.connect().await;
     socket.pongs = false;
     for id in 1..=8 {
-        let message =
-            frame::masked(frame::TEXT, &format!(r#"{{"id":{id},"ping":{{}}}}"#).into_bytes());
-        let (begin, rest) = message.split_at(10);
+        let message = socket.framed(&json!({ "id": id, "ping": {} }));
+        let (begin, rest) = message.split_at(message.len() / 2);
         socket.send_raw(begin).await;
         assert!(matches!(socket.next().await, Incoming::Ping(_)));
         socket.send_raw(rest).await;
@@ -68,7 +69,7 @@ async fn messages_that_each_take_until_the_next_heartbeat_are_taken() {
 
 #[tokio::test]
 async fn a_client_that_only_answers_pings_stays_and_is_told_marks() {
-    let server = TestServer::start(QUICK);
+    let server = start(QUICK);
     let mut socket = server.connect().await;
     let answer = socket.subscribe(&["wanted.>"]).await;
     let mut account = Account::default();
@@ -96,7 +97,7 @@ fn publish_much(server: &TestServer) {
 
 #[tokio::test]
 async fn a_close_frame_is_answered_and_nothing_follows_it() {
-    let server = TestServer::start("");
+    let server = start("");
     publish_much(&server);
     let mut socket = server.connect().await;
     // A long way to catch up: there is always something left to send.
@@ -119,7 +120,7 @@ async fn a_close_frame_is_answered_and_nothing_follows_it() {
 
 #[tokio::test]
 async fn a_client_that_breaks_the_protocol_gets_no_more_events() {
-    let server = TestServer::start("");
+    let server = start("");
     publish_much(&server);
     let mut socket = server.connect().await;
     socket
@@ -133,8 +134,8 @@ async fn a_client_that_breaks_the_protocol_gets_no_more_events() {
 
 #[tokio::test]
 async fn a_closed_client_that_reads_nothing_is_gone_soon() {
-    let server = TestServer::start("");
-    let mut socket = Socket::open_narrow(server.public, 4096).await;
+    let server = start("");
+    let mut socket = server.connect_narrow(4096).await;
     socket.subscribe(&["t"]).await;
     let client = socket.client();
     let data = "x".repeat(10_000);
@@ -152,7 +153,7 @@ async fn a_closed_client_that_reads_nothing_is_gone_soon() {
 
 #[tokio::test]
 async fn an_empty_close_frame_is_answered_by_one() {
-    let server = TestServer::start("");
+    let server = start("");
     let mut socket = server.connect().await;
     socket.send_raw(&frame::masked(frame::CLOSE, b"")).await;
     // 1005 stands for a close frame without a code.
@@ -162,7 +163,7 @@ async fn an_empty_close_frame_is_answered_by_one() {
 
 #[tokio::test]
 async fn frames_right_behind_the_handshake_are_read_and_those_behind_a_close_frame_are_not() {
-    let server = TestServer::start("");
+    let server = start("");
     let mut stream = tokio::net::TcpStream::connect(server.public).await.unwrap();
     let ping = frame::masked(frame::TEXT, br#"{"id":1,"ping":{}}"#);
     let close = frame::masked(frame::CLOSE, &frame::close(1000, ""));
@@ -184,7 +185,7 @@ async fn frames_right_behind_the_handshake_are_read_and_those_behind_a_close_fra
 
 #[tokio::test]
 async fn a_client_that_vanishes_is_forgotten() {
-    let server = TestServer::start("");
+    let server = start("");
     let socket = server.subscriber(&["t"]).await;
     server.has_connections(1).await;
     drop(socket);
@@ -196,8 +197,8 @@ async fn a_client_that_vanishes_is_forgotten() {
 
 #[tokio::test]
 async fn a_slow_client_that_lives_is_kept() {
-    let server = TestServer::start(QUICK);
-    let mut socket = Socket::open_narrow(server.public, 4096).await;
+    let server = start(QUICK);
+    let mut socket = server.connect_narrow(4096).await;
     let answer = socket.subscribe(&["t"]).await;
     let mut account = Account::default();
     account.begin(&answer);

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use tidings_tests::harness::SOON;
 use tidings_tests::harness::server::TestServer;
+use tidings_tests::protobuf::{Said, client_message, server_message};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use websocket::{Decoder, Deflater, Encoder, Inflater, Limits, Message, Opcode, Role};
@@ -24,11 +25,16 @@ struct Client {
 
 impl Client {
     async fn connect(server: &TestServer, offer: Option<&str>) -> Self {
+        Self::speaking("tidings.v1.json", server, offer).await
+    }
+
+    async fn speaking(subprotocol: &str, server: &TestServer, offer: Option<&str>) -> Self {
         let mut stream = TcpStream::connect(server.public).await.unwrap();
         let offer = offer.map_or(String::new(), |o| format!("Sec-WebSocket-Extensions: {o}\r\n"));
         let request = format!(
             "GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{offer}\r\n"
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Protocol: {subprotocol}\r\n{offer}\r\n"
         );
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut read = Vec::new();
@@ -58,8 +64,17 @@ impl Client {
             self.wire_bytes += bytes.len();
             let mut input = &mut bytes[..];
             while let Some(message) = self.decoder.decode(&mut input, &mut self.inflater).unwrap() {
-                if let Message::Text(text) = message {
-                    self.messages.push_back(serde_json::from_str(&text).unwrap());
+                match message {
+                    Message::Text(text) => {
+                        self.messages.push_back(serde_json::from_str(&text).unwrap());
+                    }
+                    Message::Binary(frame) => {
+                        for said in server_message(&frame) {
+                            let Said::Json(message) = said else { panic!("{said:?}") };
+                            self.messages.push_back(message);
+                        }
+                    }
+                    _ => {}
                 }
             }
         }
@@ -73,7 +88,11 @@ impl Client {
 
     async fn send(&mut self, request: &Value) {
         let mut frame = Vec::new();
-        Encoder::client([1, 2, 3, 4]).text(&mut frame, &request.to_string());
+        if self.head.contains("tidings.v1.proto") {
+            Encoder::client([1, 2, 3, 4]).binary(&mut frame, &client_message(request));
+        } else {
+            Encoder::client([1, 2, 3, 4]).text(&mut frame, &request.to_string());
+        }
         self.stream.write_all(&frame).await.unwrap();
     }
 }
@@ -142,22 +161,41 @@ async fn a_client_with_a_small_window_is_served_plain() {
 }
 
 #[tokio::test]
+async fn what_is_said_in_protobuf_is_compressed_as_well() {
+    let server = TestServer::start(CONFIG);
+    let mut compressed = Client::speaking("tidings.v1.proto", &server, Some(OFFER)).await;
+    let mut plain = Client::speaking("tidings.v1.proto", &server, None).await;
+    for client in [&mut compressed, &mut plain] {
+        client.subscribe().await;
+        client.wire_bytes = 0;
+    }
+    server.publish("news", long()).await;
+    for client in [&mut compressed, &mut plain] {
+        assert_eq!(client.next().await["event"]["data"], long());
+    }
+    let (compressed, plain) = (compressed.wire_bytes, plain.wire_bytes);
+    assert!(compressed * 4 < plain, "{compressed} and {plain} bytes");
+}
+
+#[tokio::test]
 async fn events_of_a_stream_that_must_not_be_compressed_go_plain() {
     let stream = "[[stream]]\nname = \"secret\"\ntopics = [\"news\"]\ncompression = \"never\"\n";
     let server = TestServer::start(&format!("{CONFIG}{stream}"));
     let bytes = long().to_string().len();
     server.publish("news", long()).await;
-    let mut client = Client::connect(&server, Some(OFFER)).await;
-    assert!(client.head.contains("permessage-deflate"), "{}", client.head);
-    client.subscribe().await;
-    client.wire_bytes = 0;
-    server.publish("news", long()).await;
-    assert_eq!(client.next().await["event"]["data"], long());
-    assert!(client.wire_bytes > bytes, "{} of {bytes}", client.wire_bytes);
+    for subprotocol in ["tidings.v1.json", "tidings.v1.proto"] {
+        let mut client = Client::speaking(subprotocol, &server, Some(OFFER)).await;
+        assert!(client.head.contains("permessage-deflate"), "{}", client.head);
+        client.subscribe().await;
+        client.wire_bytes = 0;
+        server.publish("news", long()).await;
+        assert_eq!(client.next().await["event"]["data"], long());
+        assert!(client.wire_bytes > bytes, "{} of {bytes}", client.wire_bytes);
 
-    // What is read later is no exception.
-    client.wire_bytes = 0;
-    client.send(&json!({ "id": 2, "history": { "topic": "news" } })).await;
-    assert_eq!(client.next().await["ok"]["events"][1]["data"], long());
-    assert!(client.wire_bytes > 2 * bytes, "{} of 2 × {bytes}", client.wire_bytes);
+        // What is read later is no exception.
+        client.wire_bytes = 0;
+        client.send(&json!({ "id": 2, "history": { "topic": "news" } })).await;
+        assert_eq!(client.next().await["ok"]["events"][1]["data"], long());
+        assert!(client.wire_bytes > 2 * bytes, "{} of 2 × {bytes}", client.wire_bytes);
+    }
 }

@@ -1,11 +1,11 @@
 //! What a delivery costs in system calls, counted.
 
+use super::start;
 use serde_json::{Value, json};
-use tidings_tests::harness::server::TestServer;
 
 #[tokio::test]
 async fn events_that_come_together_leave_each_socket_as_one_write() {
-    let server = TestServer::start("");
+    let server = start("");
     let mut clients = Vec::new();
     for _ in 0..20 {
         clients.push(server.subscriber(&["news"]).await);

@@ -49,7 +49,7 @@ async fn cursors(server: &TestServer, stream: &str) -> Value {
 
 #[tokio::test]
 async fn a_device_comes_back_behind_what_it_acknowledged() {
-    let server = TestServer::start(STREAMS);
+    let server = super::start(STREAMS);
     let mut phone = device(&server, "phone").await;
     phone.subscribe(&["a.>"]).await;
     server.publish_numbers("a.x", 1..=5).await;
@@ -75,7 +75,7 @@ async fn a_device_comes_back_behind_what_it_acknowledged() {
 
 #[tokio::test]
 async fn an_acknowledgement_without_an_id_is_stored_and_says_nothing() {
-    let server = TestServer::start(STREAMS);
+    let server = super::start(STREAMS);
     let mut phone = device(&server, "phone").await;
     phone.subscribe(&["a.>"]).await;
     server.publish("a.x", json!(1)).await;
@@ -93,7 +93,7 @@ async fn an_acknowledgement_without_an_id_is_stored_and_says_nothing() {
 
 #[tokio::test]
 async fn what_a_client_cannot_have_had_is_refused() {
-    let server = TestServer::start(STREAMS);
+    let server = super::start(STREAMS);
     server.publish_numbers("a.x", 1..=5).await;
     server.publish_numbers("b.x", 1..=5).await;
     let mut phone = device(&server, "phone").await;
@@ -122,7 +122,7 @@ async fn what_a_client_cannot_have_had_is_refused() {
 
 #[tokio::test]
 async fn cursors_belong_to_devices() {
-    let server = TestServer::start(STREAMS);
+    let server = super::start(STREAMS);
     let mut nobody = server.subscriber(&["a.>"]).await;
     let body = json!([{ "stream": "a", "epoch": epoch(&server, "a").await, "seq": 0 }]);
     let error = nobody.ask_refused("ack", body).await;
@@ -137,7 +137,7 @@ async fn cursors_belong_to_devices() {
 
 #[tokio::test]
 async fn every_stream_of_a_wildcard_starts_at_its_own_cursor() {
-    let server = TestServer::start(STREAMS);
+    let server = super::start(STREAMS);
     server.publish_numbers("a.x", 1..=4).await;
     server.publish_numbers("b.x", 11..=14).await;
     server.publish_numbers("c.x", 21..=22).await;
@@ -162,7 +162,7 @@ async fn every_stream_of_a_wildcard_starts_at_its_own_cursor() {
 
 #[tokio::test]
 async fn retention_that_overtook_a_cursor_is_a_gap_and_then_live() {
-    let server = TestServer::start(STREAMS);
+    let server = super::start(STREAMS);
     let mut phone = device(&server, "phone").await;
     phone.subscribe(&["small.>"]).await;
     for n in 1..=5 {
@@ -189,7 +189,7 @@ async fn retention_that_overtook_a_cursor_is_a_gap_and_then_live() {
 
 #[tokio::test]
 async fn what_the_device_left_unread_comes_apart_and_holds_acknowledgements_back() {
-    let server = TestServer::start(STREAMS);
+    let server = super::start(STREAMS);
     let mut phone = device(&server, "phone").await;
     phone.subscribe(&["a.>"]).await;
     server.publish_numbers("a.x", 1..=5).await;
@@ -208,7 +208,7 @@ async fn what_the_device_left_unread_comes_apart_and_holds_acknowledgements_back
 
 #[tokio::test]
 async fn operators_see_how_far_devices_are() {
-    let server = TestServer::start(STREAMS);
+    let server = super::start(STREAMS);
     server.publish_numbers("a.x", 1..=9).await;
     for name in ["c", "a", "b"] {
         let mut socket = device(&server, name).await;
@@ -239,7 +239,7 @@ async fn operators_see_how_far_devices_are() {
 
 #[tokio::test]
 async fn so_many_devices_are_kept_and_who_was_away_longest_begins_anew() {
-    let server = TestServer::start(&format!("{STREAMS}\n[limits]\ncursors = 2\n"));
+    let server = super::start(&format!("{STREAMS}\n[limits]\ncursors = 2\n"));
     server.publish_numbers("a.x", 1..=3).await;
     for name in ["first", "second", "third"] {
         let mut socket = device(&server, name).await;
@@ -256,13 +256,12 @@ async fn so_many_devices_are_kept_and_who_was_away_longest_begins_anew() {
 
 #[tokio::test]
 async fn a_query_names_the_device_for_a_socket_and_for_server_sent_events() {
-    let server = TestServer::start(STREAMS);
+    let server = super::start(STREAMS);
     server.publish_numbers("a.x", 1..=5).await;
-    let mut phone = Socket::open_at(server.public, "/v1/ws?device=phone&topics=a.x").await;
+    let mut phone = server.connect_at("/v1/ws?device=phone&topics=a.x").await;
     phone.json_with("ok").await;
     acknowledge(&server, &mut phone, "a", 3).await;
-    let mut again =
-        Socket::open_at(server.public, "/v1/ws?device=phone&topics=a.x&stored=true").await;
+    let mut again = server.connect_at("/v1/ws?device=phone&topics=a.x&stored=true").await;
     assert_eq!(events(&mut again, 2).await, [4, 5]);
     let mut source = server.events("topics=a.x&stored=true&device=phone", None).await;
     let event: Value = serde_json::from_str(&source.next().await.data).unwrap();

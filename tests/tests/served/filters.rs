@@ -24,7 +24,7 @@ fn confident() -> Value {
 
 #[tokio::test]
 async fn only_what_holds_comes_live_in_a_replay_and_as_the_last_few() {
-    let server = TestServer::start("[[endpoint]]\npath = \"/v1/ws\"\nheartbeat = \"200ms\"");
+    let server = super::start("[[endpoint]]\npath = \"/v1/ws\"\nheartbeat = \"200ms\"");
     let mut socket = server.connect().await;
     let body = json!({ "topics": ["words.>"], "filter": confident() });
     socket.ask("subscribe", body).await;
@@ -56,7 +56,7 @@ async fn only_what_holds_comes_live_in_a_replay_and_as_the_last_few() {
 
 #[tokio::test]
 async fn a_filter_that_is_none_is_refused_where_it_is_wrong() {
-    let server = TestServer::start("");
+    let server = super::start("");
     let mut socket = server.connect().await;
     let filter = json!({ "all": [confident(), { "field": "/a", "op": "like", "value": 1 }] });
     let error = socket.ask_refused("subscribe", json!({ "topics": [">"], "filter": filter })).await;
@@ -71,7 +71,7 @@ async fn a_filter_that_is_none_is_refused_where_it_is_wrong() {
 
 #[tokio::test]
 async fn server_sent_events_are_filtered_and_resume_filtered() {
-    let server = TestServer::start("");
+    let server = super::start("");
     let query = format!("topics=words.%3E&last=1&filter={}", CONFIDENT.replace('"', "%22"));
     publish_words(&server).await;
     let mut source = server.events(&query, None).await;
@@ -88,7 +88,7 @@ async fn server_sent_events_are_filtered_and_resume_filtered() {
 
 #[tokio::test]
 async fn each_subscription_of_a_client_gets_what_its_own_filter_accepts() {
-    let server = TestServer::start("");
+    let server = super::start("");
     let url = format!("http://{}", server.public);
     let client = Client::connect(&url, Default::default()).await.unwrap();
     let words = || Subscribe::to(&["words.>"]).unwrap();

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tidings_tests::harness::account::{number, text};
-use tidings_tests::harness::{Pour, Socket, TestServer};
+use tidings_tests::harness::{Pour, Socket};
+
+use super::start;
 
 const RATED: &str = r#"
 [[stream]]
@@ -48,7 +50,7 @@ fn check_rate(times: &[(Instant, u64)], what: &str) {
 }
 
 async fn ten_a_second(body: Value, topics: [&str; 3]) {
-    let server = TestServer::start(RATED);
+    let server = start(RATED);
     let mut socket = server.connect().await;
     socket.ask("subscribe", body).await;
     let pour = Pour::start(server.library().publisher(), &topics, Duration::from_millis(1));
@@ -85,8 +87,8 @@ async fn the_streams_rate_bounds_that_of_a_subscription() {
 
 #[tokio::test]
 async fn the_newest_alone_comes_to_who_reads_late() {
-    let server = TestServer::start(RATED);
-    let mut socket = Socket::open_narrow(server.public, 4096).await;
+    let server = start(RATED);
+    let mut socket = server.connect_narrow(4096).await;
     socket.subscribe(&["newest.>"]).await;
     let pad = "x".repeat(10_000);
     let publisher = server.library().publisher();
@@ -116,7 +118,7 @@ async fn the_newest_alone_comes_to_who_reads_late() {
 
 #[tokio::test]
 async fn the_last_of_a_latest_subscription_is_the_newest_of_each_topic() {
-    let server = TestServer::start(RATED);
+    let server = start(RATED);
     for n in 0..20 {
         for topic in ["t.a", "t.b", "t.c"] {
             server.publish(topic, json!(n)).await;
@@ -134,7 +136,7 @@ async fn the_last_of_a_latest_subscription_is_the_newest_of_each_topic() {
 
 #[tokio::test]
 async fn whoever_asks_for_every_event_gets_it_beside_one_who_does_not() {
-    let server = TestServer::start(RATED);
+    let server = start(RATED);
     let mut socket = server.subscriber(&["t.every"]).await;
     let body = json!({ "topics": ["t.>"], "max_rate": 2 });
     socket.ask("subscribe", body).await;

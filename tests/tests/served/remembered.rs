@@ -38,7 +38,7 @@ async fn come_back(server: &TestServer, cookie: &str) -> Socket {
 }
 
 async fn come_back_at(server: &TestServer, cookie: &str, path: &str) -> Socket {
-    Socket::open_with(server.public, path, &format!("Cookie: {cookie}\r\n")).await
+    server.connect_with(path, &format!("Cookie: {cookie}\r\n")).await
 }
 
 /// Says hello and nothing of where to go on; what it has again.
@@ -100,7 +100,7 @@ async fn in_the_middle(server: &TestServer) -> (Socket, String) {
 
 #[tokio::test]
 async fn a_connection_that_is_reset_in_the_middle_of_a_stream_goes_on() {
-    let server = TestServer::start(REMEMBERS);
+    let server = super::start(REMEMBERS);
     let (socket, cookie) = in_the_middle(&server).await;
     reset(socket);
     has_remembered(&server, 1).await;
@@ -116,7 +116,7 @@ async fn a_connection_that_is_reset_in_the_middle_of_a_stream_goes_on() {
 
 #[tokio::test]
 async fn it_works_again_and_again_on_whichever_worker() {
-    let server = TestServer::start(REMEMBERS);
+    let server = super::start(REMEMBERS);
     let (mut socket, cookie) = in_the_middle(&server).await;
     let mut last = 10;
     for round in 0..6 {
@@ -140,7 +140,7 @@ async fn it_works_again_and_again_on_whichever_worker() {
 
 #[tokio::test]
 async fn without_a_pong_it_begins_where_it_began() {
-    let server = TestServer::start(&REMEMBERS.replace("200ms", "1h"));
+    let server = super::start(&REMEMBERS.replace("200ms", "1h"));
     server.publish_numbers("a.x", 1..=3).await;
     let mut socket = server.subscriber(&["a.>"]).await;
     server.publish_numbers("a.x", 4..=6).await;
@@ -155,7 +155,7 @@ async fn without_a_pong_it_begins_where_it_began() {
 
 #[tokio::test]
 async fn who_vanishes_without_a_word_and_returns_at_once_misses_nothing() {
-    let server = TestServer::start(REMEMBERS);
+    let server = super::start(REMEMBERS);
     let (mut dead, cookie) = in_the_middle(&server).await;
     // It answers nothing any more, but its connection stands for all that the server can tell.
     dead.pongs = false;
@@ -170,7 +170,7 @@ async fn who_vanishes_without_a_word_and_returns_at_once_misses_nothing() {
 
 #[tokio::test]
 async fn who_subscribes_anew_meanwhile_gets_the_rest_apart() {
-    let server = TestServer::start(REMEMBERS);
+    let server = super::start(REMEMBERS);
     let (mut dead, cookie) = in_the_middle(&server).await;
     dead.pongs = false;
     let mut socket = come_back(&server, &cookie).await;
@@ -196,7 +196,7 @@ async fn who_subscribes_anew_meanwhile_gets_the_rest_apart() {
 
 #[tokio::test]
 async fn what_a_client_had_is_nobody_elses() {
-    let server = TestServer::start(REMEMBERS);
+    let server = super::start(REMEMBERS);
     let (socket, _) = in_the_middle(&server).await;
     drop(socket);
     has_remembered(&server, 1).await;
@@ -210,7 +210,7 @@ async fn what_a_client_had_is_nobody_elses() {
     // A device that nobody vouches for is no identity: anybody could name it.
     for _ in 0..2 {
         let path = "/v1/ws?device=phone&topics=a.y";
-        let mut socket = Socket::open_at(server.public, path).await;
+        let mut socket = server.connect_at(path).await;
         let begun = socket.json_with("ok").await;
         assert_eq!(begun["ok"]["topics"], json!(["a.y"]), "{begun}");
         let connection = server.get(&format!("/v1/connections/{}", socket.client())).await;
@@ -220,7 +220,7 @@ async fn what_a_client_had_is_nobody_elses() {
 
 #[tokio::test]
 async fn two_of_one_browser_keep_their_own_and_the_longest_dropped_is_taken_first() {
-    let server = TestServer::start(REMEMBERS);
+    let server = super::start(REMEMBERS);
     let mut first = server.subscriber(&["a.one"]).await;
     let cookie = cookie(&first);
     let mut second = come_back(&server, &cookie).await;
@@ -243,7 +243,7 @@ async fn two_of_one_browser_keep_their_own_and_the_longest_dropped_is_taken_firs
 
 #[tokio::test]
 async fn what_nobody_comes_back_for_is_forgotten() {
-    let server = TestServer::start(&REMEMBERS.replace("5m", "1s"));
+    let server = super::start(&REMEMBERS.replace("5m", "1s"));
     let (socket, cookie) = in_the_middle(&server).await;
     drop(socket);
     has_remembered(&server, 1).await;
@@ -257,7 +257,7 @@ async fn what_nobody_comes_back_for_is_forgotten() {
 #[tokio::test]
 async fn so_many_are_remembered_and_no_more() {
     for limit in ["remembered = 1", "remembered_bytes = \"1KiB\""] {
-        let server = TestServer::start(&format!("{REMEMBERS}\n[limits]\n{limit}\n"));
+        let server = super::start(&format!("{REMEMBERS}\n[limits]\n{limit}\n"));
         let mut cookies = Vec::new();
         // Enough for one in a KiB, and too much for two.
         let long = format!("a.{}", "x".repeat(240));
@@ -284,20 +284,20 @@ async fn so_many_are_remembered_and_no_more() {
 
 #[tokio::test]
 async fn the_cookie_is_out_of_reach_of_scripts_and_other_sites() {
-    let server = TestServer::start(REMEMBERS);
+    let server = super::start(REMEMBERS);
     let socket = server.connect().await;
     let set = set_cookie(&socket).unwrap();
     let (value, rest) = set.split_once("; ").unwrap();
     assert_eq!(rest, "Path=/v1/ws; HttpOnly; SameSite=Lax");
     assert_eq!(value.len(), "tidings_continuity=".len() + 22);
     assert_ne!(cookie(&server.connect().await), value);
-    let server = TestServer::start("");
+    let server = super::start("");
     assert_eq!(set_cookie(&server.connect().await), None);
 }
 
 #[tokio::test]
 async fn a_hello_that_says_where_it_goes_on_counts_instead() {
-    let server = TestServer::start(REMEMBERS);
+    let server = super::start(REMEMBERS);
     let (socket, cookie) = in_the_middle(&server).await;
     drop(socket);
     has_remembered(&server, 1).await;
@@ -315,7 +315,7 @@ async fn a_hello_that_says_where_it_goes_on_counts_instead() {
 
 #[tokio::test]
 async fn a_simple_client_that_subscribes_again_has_one_subscription() {
-    let server = TestServer::start(REMEMBERS);
+    let server = super::start(REMEMBERS);
     let (socket, cookie) = in_the_middle(&server).await;
     drop(socket);
     has_remembered(&server, 1).await;
@@ -331,7 +331,7 @@ async fn a_simple_client_that_subscribes_again_has_one_subscription() {
 
 #[tokio::test]
 async fn a_client_that_says_nothing_goes_on_at_the_first_heartbeat() {
-    let server = TestServer::start(REMEMBERS);
+    let server = super::start(REMEMBERS);
     let (socket, cookie) = in_the_middle(&server).await;
     drop(socket);
     has_remembered(&server, 1).await;
@@ -341,7 +341,7 @@ async fn a_client_that_says_nothing_goes_on_at_the_first_heartbeat() {
 
 #[tokio::test]
 async fn retention_that_overtook_it_is_a_gap() {
-    let server = TestServer::start(REMEMBERS);
+    let server = super::start(REMEMBERS);
     let mut socket = server.subscriber(&["small.>"]).await;
     for n in 1..=5 {
         server.publish("small.x", json!(n)).await;
@@ -364,7 +364,7 @@ async fn retention_that_overtook_it_is_a_gap() {
 
 #[tokio::test]
 async fn whom_an_operator_closed_begins_anew() {
-    let server = TestServer::start(REMEMBERS);
+    let server = super::start(REMEMBERS);
     let (mut socket, cookie) = in_the_middle(&server).await;
     let path = format!("/v1/connections/{}", socket.client());
     assert_eq!(server.request("DELETE", &path).await.status, 200);

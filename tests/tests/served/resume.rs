@@ -7,6 +7,8 @@ use tidings_tests::harness::account::{number, text};
 use tidings_tests::harness::pour::seqs;
 use tidings_tests::harness::{Account, Incoming, Pour, TestServer};
 
+use super::start;
+
 const STREAMS: &str = r#"
 [[stream]]
 name = "a"
@@ -26,7 +28,7 @@ async fn hello(server: &TestServer, body: Value) -> (tidings_tests::harness::Soc
 
 #[tokio::test]
 async fn a_client_that_drops_again_and_again_loses_nothing_and_gets_nothing_twice() {
-    let server = TestServer::start(STREAMS);
+    let server = start(STREAMS);
     let topics = ["a.x", "a.y", "c.x"];
     let pour = Pour::start(server.library().publisher(), &topics, Duration::from_millis(1));
     let subscriptions =
@@ -60,7 +62,7 @@ async fn a_client_that_drops_again_and_again_loses_nothing_and_gets_nothing_twic
 
 #[tokio::test]
 async fn a_stream_that_is_not_named_starts_at_its_first_kept_event() {
-    let server = TestServer::start(STREAMS);
+    let server = start(STREAMS);
     server.publish_numbers("small.x", 1..=25).await;
     server.publish_numbers("a.x", 1..=5).await;
     let epoch = text(&server.get("/v1/streams/a").await, "epoch");
@@ -79,7 +81,7 @@ async fn a_stream_that_is_not_named_starts_at_its_first_kept_event() {
 
 #[tokio::test]
 async fn what_retention_took_meanwhile_is_one_gap() {
-    let server = TestServer::start(STREAMS);
+    let server = start(STREAMS);
     // One by one: what was appended together may stay at hand a little longer together.
     for n in 1..=25 {
         server.publish("small.x", json!(n)).await;
@@ -103,7 +105,7 @@ async fn what_retention_took_meanwhile_is_one_gap() {
 
 #[tokio::test]
 async fn a_session_gives_the_client_id_back_and_closes_who_still_has_it() {
-    let server = TestServer::start(STREAMS);
+    let server = start(STREAMS);
     let mut old = server.connect().await;
     old.ask("hello", json!({ "device": "phone" })).await;
     let client = old.client();
@@ -131,7 +133,7 @@ async fn a_session_gives_the_client_id_back_and_closes_who_still_has_it() {
 
 #[tokio::test]
 async fn a_session_that_is_no_session_gives_no_id() {
-    let server = TestServer::start(STREAMS);
+    let server = start(STREAMS);
     let other = server.connect().await;
     let mut forged = other.session();
     forged.replace_range(0..1, if forged.starts_with('A') { "B" } else { "A" });
@@ -147,7 +149,7 @@ async fn a_session_that_is_no_session_gives_no_id() {
 
 #[tokio::test]
 async fn hello_comes_first_or_not_at_all() {
-    let server = TestServer::start(STREAMS);
+    let server = start(STREAMS);
     let mut socket = server.subscriber(&["a.>"]).await;
     let error =
         socket.ask_refused("hello", json!({ "subscriptions": [{ "topics": ["c"] }] })).await;
@@ -157,7 +159,7 @@ async fn hello_comes_first_or_not_at_all() {
     assert_eq!(socket.json().await["event"]["topic"], "a.x");
 
     let mut malformed = server.connect().await;
-    malformed.send_text(r#"{"id":1,"hello":{"resume":7}}"#).await;
+    malformed.send(&json!({ "id": 1, "hello": { "resume": 7 } })).await;
     assert_eq!(malformed.json().await["error"]["code"], "bad_request");
     assert_eq!(malformed.json_with("closing").await["closing"]["code"], 4400);
     assert_eq!(malformed.close_code().await, 4400);
@@ -165,8 +167,7 @@ async fn hello_comes_first_or_not_at_all() {
 
 #[tokio::test]
 async fn a_hello_with_one_wrong_part_begins_nothing() {
-    let server =
-        TestServer::start(&format!("{STREAMS}\n[auth.roles.anonymous]\nsubscribe = [\"a.>\"]\n"));
+    let server = start(&format!("{STREAMS}\n[auth.roles.anonymous]\nsubscribe = [\"a.>\"]\n"));
     let mut socket = server.connect().await;
     let body = json!({ "subscriptions": [{ "topics": ["a.x"] }, { "topics": ["secret.x"] }] });
     assert_eq!(socket.ask_refused("hello", body).await["code"], "forbidden");

@@ -8,6 +8,8 @@ use tidings_tests::harness::account::{number, text};
 use tidings_tests::harness::pour::{Published, seqs};
 use tidings_tests::harness::{Account, Incoming, Pour, Socket, TestServer};
 
+use super::start;
+
 const STREAMS: &str = r#"
 [[stream]]
 name = "a"
@@ -79,7 +81,7 @@ impl Reading {
 
 #[tokio::test]
 async fn every_matching_event_after_the_answers_positions_comes() {
-    let server = TestServer::start(STREAMS);
+    let server = start(STREAMS);
     let pour = pour(&server);
     let mut early = server.subscriber(&["a.x"]).await;
     let now_ms = |event: &Value| number(&event["event"], "time");
@@ -116,7 +118,7 @@ async fn every_matching_event_after_the_answers_positions_comes() {
 
 #[tokio::test]
 async fn a_hundred_subscribe_at_once_and_none_misses_anything() {
-    let server = std::sync::Arc::new(TestServer::start(STREAMS));
+    let server = std::sync::Arc::new(start(STREAMS));
     let pour = pour(&server);
     let mut tasks = Vec::new();
     for place in 0..100 {
@@ -175,7 +177,7 @@ fn position(answer: &Value, stream: &str) -> u64 {
 
 #[tokio::test]
 async fn overlapping_subscriptions_of_a_connection_bring_each_event_once() {
-    let server = TestServer::start(STREAMS);
+    let server = start(STREAMS);
     let pour = pour(&server);
     let mut several = Several { socket: server.connect().await, account: Account::default() };
     let x = several.subscribe(json!({ "topics": ["a.x"] })).await;
@@ -213,7 +215,7 @@ async fn overlapping_subscriptions_of_a_connection_bring_each_event_once() {
 
 #[tokio::test]
 async fn unsubscribing_meanwhile_ends_one_and_leaves_the_others_whole() {
-    let server = TestServer::start(STREAMS);
+    let server = start(STREAMS);
     let pour = pour(&server);
     let mut several = Several { socket: server.connect().await, account: Account::default() };
     let kept = several.subscribe(json!({ "topics": ["a.x"] })).await;
@@ -247,7 +249,7 @@ async fn unsubscribing_meanwhile_ends_one_and_leaves_the_others_whole() {
 
 #[tokio::test]
 async fn the_last_events_and_those_since_a_time_are_exactly_those() {
-    let server = TestServer::start(STREAMS);
+    let server = start(STREAMS);
     for n in 0..50 {
         server.publish("a.x", json!(n)).await;
         server.publish("a.y", json!(n)).await;
@@ -279,7 +281,7 @@ async fn the_last_events_and_those_since_a_time_are_exactly_those() {
 
 #[tokio::test]
 async fn a_position_ahead_of_the_stream_or_of_another_epoch_is_not_believed() {
-    let server = TestServer::start(STREAMS);
+    let server = start(STREAMS);
     server.publish_numbers("a.x", 0..5).await;
     let epoch = text(&server.get("/v1/streams/a").await, "epoch");
     let mut socket = server.connect().await;

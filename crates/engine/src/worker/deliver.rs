@@ -63,13 +63,14 @@ impl Courier<'_> {
         // A batch belongs to one client and moment, so its items are not worth sharing.
         let mut items = Vec::new();
         let close = |renderer: &mut dyn Renderer, outbox: &mut Outbox, items: &mut Vec<u8>| {
-            if let Some(rest) = items.get(1..).filter(|rest| !rest.is_empty()) {
-                outbox.push_own(|out| {
-                    renderer.batch_start(rendering, rest.len(), out);
-                    out.extend_from_slice(rest);
-                    renderer.batch_end(rendering, out);
-                });
+            if items.is_empty() {
+                return;
             }
+            outbox.push_own(|out| {
+                renderer.batch_start(rendering, items.len(), out);
+                out.extend_from_slice(items);
+                renderer.batch_end(rendering, out);
+            });
             items.clear();
         };
         for event in events {

@@ -108,7 +108,6 @@ impl Renderer for Recorder {
         event: &Event,
         out: &mut Vec<u8>,
     ) -> bool {
-        out.push(b',');
         self.event(rendering, stream, event, out);
         true
     }

@@ -40,6 +40,7 @@ pub(super) fn answer<B>(
         device,
         cookie: None,
         requests: vec![asked],
+        spelling: endpoint.spelling.clone(),
         deflates: false,
         reservation,
         opening: Vec::new(),

@@ -41,6 +41,7 @@ pub(super) fn answer<B>(
         device: None,
         cookie: None,
         requests: vec![asked],
+        spelling: endpoint.spelling.clone(),
         deflates: false,
         reservation,
         opening: Vec::new(),

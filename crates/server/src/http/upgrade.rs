@@ -54,14 +54,16 @@ pub(super) fn answer(
         Err(error) => return response(&error, None),
     };
     let offers_others = !upgrade.protocols().is_empty();
-    let protocol = upgrade.choose_protocol(endpoint.dialect.subprotocols());
-    if offers_others && protocol.is_none() && !endpoint.dialect.subprotocols().is_empty() {
-        let message = format!("subprotocols here: {}", endpoint.dialect.subprotocols().join(", "));
+    let subprotocols = endpoint.subprotocols();
+    let protocol = upgrade.choose_protocol(&subprotocols);
+    if offers_others && protocol.is_none() && !subprotocols.is_empty() {
+        let message = format!("subprotocols here: {}", subprotocols.join(", "));
         return response(&Error::bad_request(message), None);
     }
+    let spelling = endpoint.spelling_of(protocol).clone();
     // Frames are compressed once for all, with a full window: whoever keeps less gets them plain.
     let offered = upgrade.deflate().filter(|deflate| deflate.window_bits() == 15);
-    let accepted = upgrade.accept(protocol, offered.filter(|_| endpoint.deflated.is_some()));
+    let accepted = upgrade.accept(protocol, offered.filter(|_| spelling.deflated.is_some()));
     let mut answer = Response::new(Body::empty());
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     for (name, value) in accepted.headers() {
@@ -74,8 +76,16 @@ pub(super) fn answer(
         answer.headers_mut().append(header::SET_COOKIE, continuity::set(cookie, endpoint));
     }
     let (address, deflates) = (Some(peer.address), accepted.deflate().is_some());
-    let opening = Vec::new();
-    let mut arrival = Arrival { address, device, cookie, requests, deflates, reservation, opening };
+    let mut arrival = Arrival {
+        address,
+        device,
+        cookie,
+        requests,
+        spelling,
+        deflates,
+        reservation,
+        opening: Vec::new(),
+    };
     line.is_upgrading();
     let (shared, endpoint) = (shared.clone(), endpoint.clone());
     let upgraded = hyper::upgrade::on(&mut request);

@@ -197,10 +197,16 @@ pub(crate) fn push_close(reason: CloseReason, out: &mut Vec<u8>) {
 /// handshake.
 pub(crate) fn attach(shared: &Shared, pipe: DuplexStream) {
     let endpoint = shared.borrow().node.local_endpoint();
-    let requests = Vec::new();
-    let (address, device, cookie) = (None, None, None);
-    let (deflates, reservation, opening) = (false, None, Vec::new());
-    let arrival = Arrival { address, device, cookie, requests, deflates, reservation, opening };
+    let arrival = Arrival {
+        address: None,
+        device: None,
+        cookie: None,
+        requests: Vec::new(),
+        spelling: endpoint.spelling.clone(),
+        deflates: false,
+        reservation: None,
+        opening: Vec::new(),
+    };
     start(shared, Stream::pipe(pipe), Bytes::new(), &endpoint, arrival);
 }
 

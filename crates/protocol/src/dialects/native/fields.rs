@@ -2,20 +2,19 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-use smallvec::SmallVec;
 
+use super::object::{Items, Object, Text};
+use super::wire::{Reader, Wire};
 use crate::command::Mode;
 use crate::error::Error;
-use crate::topic::quoted;
-
-/// Most fields of one object of an envelope: more than any version will define, few enough to
-/// look for duplicates by comparing.
-pub(super) const FIELDS_MAX: usize = 64;
+use crate::json::check_depth;
 
 /// Longest name of a device, user, group or idempotency key, in bytes.
 pub const NAME_BYTES_MAX: usize = 255;
+
+/// What a field is called in JSON, and its number in `tidings.proto`.
+pub(super) type Key = (&'static str, u32);
 
 /// Where a value stands in a message; spelled out only for errors.
 #[derive(Clone, Copy)]
@@ -38,153 +37,61 @@ impl fmt::Display for Path<'_> {
     }
 }
 
-/// A JSON string, borrowed where it has no escapes.
-pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Text<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(TextVisitor)
-    }
-}
-
-/// The fields of one object, in order; values are still text.
-#[derive(Default)]
-pub(super) struct Fields<'a> {
-    list: SmallVec<[(Cow<'a, str>, &'a RawValue); 8]>,
-    problem: Option<Problem>,
-}
-
-/// What is wrong with an object as such.
-enum Problem {
-    /// The same key stands twice.
-    Duplicate(String),
-    /// It has more than [`FIELDS_MAX`] fields.
-    TooMany,
-}
-
-impl Problem {
-    /// The error, where `path` names the object.
-    fn at(&self, path: impl fmt::Display) -> Error {
-        Error::bad_request(match self {
-            Self::Duplicate(key) => format!("{path} has the field {} twice", quoted(key)),
-            Self::TooMany => format!("{path} has more than {FIELDS_MAX} fields"),
-        })
-    }
+/// The fields of one object, however it is encoded.
+#[expect(clippy::large_enum_variant, reason = "on the stack, while one message is read")]
+pub(super) enum Fields<'a> {
+    /// A JSON object.
+    Json(Object<'a>),
+    /// A Protobuf message whose fields can be read.
+    Protobuf(&'a [u8]),
 }
 
 impl<'a> Fields<'a> {
-    /// Keeps a field. A problem is kept too and what follows is passed over: the fields before it
-    /// stay readable, so that the answer can carry the id.
-    fn push(&mut self, key: Cow<'a, str>, value: &'a RawValue) {
-        if self.problem.is_some() {
-            return;
-        }
-        if self.list.iter().any(|(known, _)| *known == key) {
-            self.problem = Some(Problem::Duplicate(key.into_owned()));
-        } else if self.list.len() == FIELDS_MAX {
-            self.problem = Some(Problem::TooMany);
-        } else {
-            self.list.push((key, value));
-        }
-    }
-
-    /// The problem of the object as such, if it has one.
-    pub(super) fn check(&self, path: impl fmt::Display) -> Result<(), Error> {
-        self.problem.as_ref().map_or(Ok(()), |problem| Err(problem.at(path)))
-    }
-
-    /// The field `name`, if it is there.
-    pub(super) fn get<'p>(&self, path: &'p Path<'p>, name: &'static str) -> Option<Value<'p, 'a>> {
-        let (_, raw) = self.list.iter().find(|(key, _)| key == name)?;
+    /// The field of that key, if it is there; in Protobuf the last one counts.
+    pub(super) fn get<'p>(&self, path: &'p Path<'p>, (name, number): Key) -> Option<Value<'p, 'a>> {
+        let raw = match *self {
+            Self::Json(ref object) => Raw::Json(object.get(name)?),
+            Self::Protobuf(message) => {
+                let last = Reader::values(message, number).last()?;
+                Raw::Protobuf { last, all: (message, number) }
+            }
+        };
         Some(Value { raw, path: Path::Field(path, name) })
     }
 
-    /// The field `name`, or the error that it is missing.
-    pub(super) fn require<'p>(
-        &self,
-        path: &'p Path<'p>,
-        name: &'static str,
-    ) -> Result<Value<'p, 'a>, Error> {
-        self.get(path, name).ok_or_else(|| Error::bad_request(format!("{path}.{name} is missing")))
-    }
-
-    /// Keys and values, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
-        self.list.iter().map(|(key, raw)| (&**key, *raw))
+    /// The field of that key, or the error that it is missing.
+    pub(super) fn require<'p>(&self, path: &'p Path<'p>, key: Key) -> Result<Value<'p, 'a>, Error> {
+        let (name, _) = key;
+        self.get(path, key).ok_or_else(|| Error::bad_request(format!("{path}.{name} is missing")))
     }
 }
 
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FieldsVisitor;
-        impl<'de> Visitor<'de> for FieldsVisitor {
-            type Value = Fields<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-                let mut fields = Fields::default();
-                while let Some(Text(key)) = map.next_key()? {
-                    fields.push(key, map.next_value()?);
-                }
-                Ok(fields)
-            }
-        }
-        deserializer.deserialize_map(FieldsVisitor)
+/// A value as it came.
+#[derive(Clone, Copy)]
+pub(super) enum Raw<'a> {
+    /// Valid JSON text.
+    Json(&'a RawValue),
+    /// A value of Protobuf.
+    Protobuf {
+        /// The value; where the field stands several times, the last one.
+        last: Wire<'a>,
+        /// The message and the number of the field: a list stands there item by item.
+        all: (&'a [u8], u32),
+    },
+}
+
+impl<'a> Raw<'a> {
+    /// A value of Protobuf that stands alone.
+    pub(super) fn one(wire: Wire<'a>) -> Self {
+        Self::Protobuf { last: wire, all: (&[], 0) }
     }
 }
 
-/// At most so many items of a list, and whether there are more.
-struct Items<'a> {
-    list: Vec<&'a RawValue>,
-    too_many: bool,
-}
-
-/// Reads [`Items`], up to the bound.
-struct ItemsVisitor {
-    items_max: usize,
-}
-
-impl<'de> Visitor<'de> for ItemsVisitor {
-    type Value = Items<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Items<'de>, A::Error> {
-        let mut items = Items { list: Vec::new(), too_many: false };
-        while items.list.len() < self.items_max {
-            match seq.next_element()? {
-                Some(raw) => items.list.push(raw),
-                None => return Ok(items),
-            }
-        }
-        while seq.next_element::<IgnoredAny>()?.is_some() {
-            items.too_many = true;
-        }
-        Ok(items)
-    }
-}
-
-/// A value of a message: valid JSON text, and where it stands.
+/// A value of a message, and where it stands.
 #[derive(Clone, Copy)]
 pub(super) struct Value<'p, 'a> {
-    /// The text.
-    pub(super) raw: &'a RawValue,
+    /// As it came.
+    pub(super) raw: Raw<'a>,
     /// Where it stands.
     pub(super) path: Path<'p>,
 }
@@ -203,7 +110,14 @@ impl<'a> Value<'_, 'a> {
 
     /// A string.
     pub(super) fn text(&self, what: &str) -> Result<Cow<'a, str>, Error> {
-        serde_json::from_str(self.raw.get()).map(|Text(text)| text).map_err(|_| self.must_be(what))
+        let text = match self.raw {
+            Raw::Json(raw) => serde_json::from_str(raw.get()).ok().map(|Text(text)| text),
+            Raw::Protobuf { last: Wire::Bytes(bytes), .. } => {
+                std::str::from_utf8(bytes).ok().map(Cow::Borrowed)
+            }
+            Raw::Protobuf { .. } => None,
+        };
+        text.ok_or_else(|| self.must_be(what))
     }
 
     /// A string that names something: not empty, bounded, without control characters.
@@ -232,20 +146,61 @@ impl<'a> Value<'_, 'a> {
         parse(&self.text(what)?).map_err(|error| self.explain(error))
     }
 
+    /// Bytes, which only Protobuf has.
+    pub(super) fn bytes(&self) -> Result<&'a [u8], Error> {
+        match self.raw {
+            Raw::Protobuf { last: Wire::Bytes(bytes), .. } => Ok(bytes),
+            _ => Err(self.must_be("bytes")),
+        }
+    }
+
+    /// Valid JSON: the value itself or, in Protobuf, what its bytes hold.
+    pub(super) fn json(&self) -> Result<&'a RawValue, Error> {
+        let Raw::Json(raw) = self.raw else {
+            let bytes = self.bytes()?;
+            check_depth(bytes).map_err(|error| self.explain(error))?;
+            return serde_json::from_slice(bytes).map_err(|_| self.must_be("valid JSON"));
+        };
+        Ok(raw)
+    }
+
+    /// How many bytes it takes.
+    pub(super) fn len(&self) -> usize {
+        match self.raw {
+            Raw::Json(raw) => raw.get().len(),
+            Raw::Protobuf { last: Wire::Bytes(bytes), .. } => bytes.len(),
+            Raw::Protobuf { .. } => 0,
+        }
+    }
+
     /// `true` or `false`.
     pub(super) fn boolean(&self) -> Result<bool, Error> {
-        match self.raw.get() {
-            "true" => Ok(true),
-            "false" => Ok(false),
-            _ => Err(self.must_be("true or false")),
+        match self.raw {
+            Raw::Json(raw) => raw.get().parse().ok(),
+            Raw::Protobuf { last: Wire::Varint(number), .. } => Some(number != 0),
+            Raw::Protobuf { .. } => None,
+        }
+        .ok_or_else(|| self.must_be("true or false"))
+    }
+
+    /// An integer that may be negative.
+    pub(super) fn signed_integer(&self) -> Option<i64> {
+        match self.raw {
+            // JSON and Rust spell integers alike, except that Rust also takes `+`, which no JSON has.
+            Raw::Json(raw) => raw.get().parse().ok(),
+            Raw::Protobuf { last: Wire::Varint(number), .. } => Some(number.cast_signed()),
+            Raw::Protobuf { .. } => None,
         }
     }
 
     /// An integer within `range`.
     pub(super) fn integer(&self, range: RangeInclusive<u64>) -> Result<u64, Error> {
-        // JSON and Rust spell integers alike, except that Rust also takes `+`, which no JSON has.
-        let number = self.raw.get().parse().ok().filter(|number| range.contains(number));
-        number.ok_or_else(|| {
+        let number = match self.raw {
+            Raw::Json(raw) => raw.get().parse().ok(),
+            Raw::Protobuf { last: Wire::Varint(number), .. } => Some(number),
+            Raw::Protobuf { .. } => None,
+        };
+        number.filter(|number| range.contains(number)).ok_or_else(|| {
             self.must_be(format_args!("an integer from {} to {}", range.start(), range.end()))
         })
     }
@@ -258,29 +213,57 @@ impl<'a> Value<'_, 'a> {
 
     /// How often per second the newest events are read.
     pub(super) fn rate(&self) -> Result<f64, Error> {
-        let number = serde_json::from_str::<f64>(self.raw.get()).ok();
+        let number = match self.raw {
+            Raw::Json(raw) => serde_json::from_str(raw.get()).ok(),
+            Raw::Protobuf { last: Wire::Fixed64(bits), .. } => Some(f64::from_bits(bits)),
+            Raw::Protobuf { .. } => None,
+        };
         number
             .filter(|number| Mode::is_rate(*number))
             .ok_or_else(|| self.must_be(Mode::rate_rule()))
     }
 
     /// A list of at most `items_max` values.
-    pub(super) fn list(&self, what: &str, items_max: usize) -> Result<Vec<&'a RawValue>, Error> {
-        let mut deserializer = serde_json::Deserializer::from_str(self.raw.get());
-        let items = deserializer.deserialize_seq(ItemsVisitor { items_max });
-        let items = items.map_err(|_| self.must_be(what))?;
-        if items.too_many {
+    pub(super) fn list(&self, what: &str, items_max: usize) -> Result<Vec<Raw<'a>>, Error> {
+        let (list, too_many) = match self.raw {
+            Raw::Json(raw) => {
+                let items = Items::read(raw, items_max).ok_or_else(|| self.must_be(what))?;
+                (items.list.into_iter().map(Raw::Json).collect(), items.too_many)
+            }
+            Raw::Protobuf { all: (message, number), .. } => {
+                let mut items = Reader::values(message, number).map(Raw::one);
+                let list = items.by_ref().take(items_max).collect();
+                (list, items.next().is_some())
+            }
+        };
+        if too_many {
             let message = format!("{} has more than {items_max} items", self.path);
             return Err(Error::bad_request(message));
         }
-        Ok(items.list)
+        Ok(list)
     }
 
-    /// An object, checked for duplicate fields.
+    /// A list where Protobuf has one value, which is then a message with the list as field 1.
+    pub(super) fn enclosed(self) -> Result<Self, Error> {
+        let Raw::Protobuf { last, .. } = self.raw else { return Ok(self) };
+        let all = (self.message("a message with a list")?, 1);
+        Ok(Self { raw: Raw::Protobuf { last, all }, path: self.path })
+    }
+
+    /// An object, its fields checked: none stands twice in JSON, all can be read in Protobuf.
     pub(super) fn object(&self, what: &str) -> Result<Fields<'a>, Error> {
-        let fields: Fields<'a> =
-            serde_json::from_str(self.raw.get()).map_err(|_| self.must_be(what))?;
-        fields.check(self.path)?;
-        Ok(fields)
+        let Raw::Json(raw) = self.raw else { return self.message(what).map(Fields::Protobuf) };
+        let object: Object<'a> = serde_json::from_str(raw.get()).map_err(|_| self.must_be(what))?;
+        object.check(self.path)?;
+        Ok(Fields::Json(object))
+    }
+
+    /// A message of Protobuf whose fields can be read.
+    fn message(&self, what: &str) -> Result<&'a [u8], Error> {
+        let Raw::Protobuf { last: Wire::Bytes(message), .. } = self.raw else {
+            return Err(self.must_be(what));
+        };
+        Reader::check(message).map_err(|_| self.must_be(format_args!("a readable message")))?;
+        Ok(message)
     }
 }

@@ -1,4 +1,5 @@
-use super::fields::{Fields, Path, Value};
+use super::fields::{Fields, Key, Path, Raw, Value};
+use super::wire::Reader;
 use crate::error::Error;
 use crate::filter::{
     Comparison, Condition, FILTER_BYTES_MAX, FILTER_NODES_MAX, FILTER_VALUES_MAX, Filter, Number,
@@ -8,7 +9,14 @@ use crate::json::check_depth;
 use crate::topic::quoted;
 
 const WHAT: &str = r#"{"field","op","value"}, {"all":[…]}, {"any":[…]} or {"not":…}"#;
-const VALUE: &str = "a string, a number, true, false or null";
+const SCALAR: &str = "a string, a number, true, false or null";
+
+const FIELD: Key = ("field", 1);
+const OP: Key = ("op", 2);
+const VALUE: Key = ("value", 3);
+const ALL: Key = ("all", 4);
+const ANY: Key = ("any", 5);
+const NOT: Key = ("not", 6);
 
 /// Reads a filter from JSON text.
 ///
@@ -19,12 +27,12 @@ pub fn read_filter(text: &str) -> Result<Filter, Error> {
     check_depth(text.as_bytes()).map_err(wrong)?;
     let raw = serde_json::from_str(text)
         .map_err(|error| Error::bad_request(format!("filter is not JSON: {error}")))?;
-    filter(Value { raw, path: Path::Verb("filter") })
+    filter(Value { raw: Raw::Json(raw), path: Path::Verb("filter") })
 }
 
 /// Reads the `filter` of a subscription.
 pub(super) fn filter(value: Value<'_, '_>) -> Result<Filter, Error> {
-    if value.raw.get().len() > FILTER_BYTES_MAX {
+    if value.len() > FILTER_BYTES_MAX {
         return Err(value.must_be(format_args!("at most {FILTER_BYTES_MAX} bytes long")));
     }
     condition(value, &mut 0).map(Filter::new)
@@ -38,21 +46,21 @@ fn condition(value: Value<'_, '_>, nodes: &mut usize) -> Result<Condition, Error
         return Err(Error::bad_request(message));
     }
     let (fields, path) = (value.object(WHAT)?, value.path);
-    if let Some(field) = fields.get(&path, "field") {
-        only(&fields, &path, &["field", "op", "value"])?;
+    if let Some(field) = fields.get(&path, FIELD) {
+        only(&fields, &path, &[FIELD, OP, VALUE])?;
         let field = field.parse("a JSON pointer", Pointer::parse)?;
         return Ok(Condition::Field(field, test(&fields, &path)?));
     }
-    if let Some(list) = fields.get(&path, "all") {
-        only(&fields, &path, &["all"])?;
+    if let Some(list) = fields.get(&path, ALL) {
+        only(&fields, &path, &[ALL])?;
         return conditions(list, nodes).map(Condition::All);
     }
-    if let Some(list) = fields.get(&path, "any") {
-        only(&fields, &path, &["any"])?;
+    if let Some(list) = fields.get(&path, ANY) {
+        only(&fields, &path, &[ANY])?;
         return conditions(list, nodes).map(Condition::Any);
     }
-    if let Some(negated) = fields.get(&path, "not") {
-        only(&fields, &path, &["not"])?;
+    if let Some(negated) = fields.get(&path, NOT) {
+        only(&fields, &path, &[NOT])?;
         return Ok(Condition::Not(Box::new(condition(negated, nodes)?)));
     }
     Err(value.must_be(WHAT))
@@ -60,14 +68,32 @@ fn condition(value: Value<'_, '_>, nodes: &mut usize) -> Result<Condition, Error
 
 /// Unlike elsewhere, what is not known is refused: a filter that is understood in part selects
 /// other events than were meant.
-fn only(fields: &Fields<'_>, path: &Path<'_>, names: &[&str]) -> Result<(), Error> {
-    match fields.iter().find(|(name, _)| !names.contains(name)) {
-        None => Ok(()),
-        Some((name, _)) => {
-            let message = format!("{path} must not have the field {}", quoted(name));
-            Err(Error::bad_request(message))
+fn only(fields: &Fields<'_>, path: &Path<'_>, keys: &[Key]) -> Result<(), Error> {
+    let other = match fields {
+        Fields::Json(object) => {
+            let mut names = object.iter().map(|(name, _)| name);
+            names.find(|name| keys.iter().all(|(known, _)| known != name)).map(quoted)
         }
+        Fields::Protobuf(message) => {
+            let mut numbers = Reader::new(message).flatten().map(|(number, _)| number);
+            numbers.find(|number| keys.iter().all(|(_, known)| known != number)).map(called)
+        }
+    };
+    match other {
+        None => Ok(()),
+        Some(other) => Err(Error::bad_request(format!("{path} must not have the field {other}"))),
     }
+}
+
+/// What JSON calls a field of Protobuf; its number where that is none of a filter's.
+fn called(number: u32) -> String {
+    let key = [FIELD, OP, VALUE, ALL, ANY, NOT].into_iter().find(|(_, known)| *known == number);
+    key.map_or_else(|| number.to_string(), |(name, _)| quoted(name))
+}
+
+/// What is compared with is JSON in either encoding.
+fn as_json<'p, 'a>(value: Value<'p, 'a>) -> Result<Value<'p, 'a>, Error> {
+    Ok(Value { raw: Raw::Json(value.json()?), path: value.path })
 }
 
 fn conditions(list: Value<'_, '_>, nodes: &mut usize) -> Result<Vec<Condition>, Error> {
@@ -82,15 +108,15 @@ fn conditions(list: Value<'_, '_>, nodes: &mut usize) -> Result<Vec<Condition>, 
 }
 
 fn test(fields: &Fields<'_>, path: &Path<'_>) -> Result<Test, Error> {
-    let op = fields.require(path, "op")?;
+    let op = fields.require(path, OP)?;
     let word = op.text("a string")?;
     if word == "exists" {
-        return match fields.get(path, "value") {
+        return match fields.get(path, VALUE) {
             None => Ok(Test::Exists),
             Some(value) => Err(value.must_be("left out: `exists` has no value")),
         };
     }
-    let value = || fields.require(path, "value");
+    let value = || as_json(fields.require(path, VALUE)?);
     if word == "prefix" {
         return Ok(Test::Prefix(value()?.text("a string")?.into()));
     }
@@ -128,11 +154,11 @@ fn values(list: Value<'_, '_>) -> Result<Vec<Scalar>, Error> {
 }
 
 fn scalar(value: Value<'_, '_>) -> Result<Scalar, Error> {
-    match value.raw.get() {
+    match value.json()?.get() {
         "null" => Ok(Scalar::Null),
         "true" => Ok(Scalar::Bool(true)),
         "false" => Ok(Scalar::Bool(false)),
-        text if text.starts_with('"') => Ok(Scalar::Text(value.text(VALUE)?.into())),
-        text => Number::parse(text).map(Scalar::Number).ok_or_else(|| value.must_be(VALUE)),
+        text if text.starts_with('"') => Ok(Scalar::Text(value.text(SCALAR)?.into())),
+        text => Number::parse(text).map(Scalar::Number).ok_or_else(|| value.must_be(SCALAR)),
     }
 }

@@ -1,6 +1,9 @@
-//! The native protocol, version 1, in JSON.
+//! The native protocol, version 1, in JSON and in Protobuf.
 //!
-//! A text frame is one JSON object with one verb; a binary frame is such an object as its first
+//! What clients send is read by the same code for both: each field has a name for JSON and a number
+//! for Protobuf. `tidings.proto` describes the latter.
+//!
+//! In JSON a text frame is one JSON object with one verb; a binary frame is such an object as its first
 //! line, a newline, and the bytes of an event. Names are fixed; receivers ignore fields that they
 //! do not know. A field that is known must have its type: `null` is not a way to leave it out,
 //! for a publisher whose `user` came out as `null` does not mean everyone.
@@ -15,8 +18,14 @@ mod envelope;
 mod event;
 /// Filters.
 mod filter;
-/// Fields of objects, with the path that errors name.
+/// Fields of objects in either encoding, with the path that errors name.
 mod fields;
+/// Objects and lists of JSON.
+mod object;
+/// What the server sends, in Protobuf.
+mod protobuf;
+/// The wire format of Protobuf.
+mod wire;
 #[cfg(test)]
 mod tests;
 
@@ -26,13 +35,15 @@ pub use fields::NAME_BYTES_MAX;
 pub use filter::read_filter;
 
 use crate::command::Request;
-use crate::dialect::{Conversation, Dialect, Frame, FrameKind, Misspelled};
+use crate::dialect::{Batch, Conversation, Dialect, Frame, FrameKind, Misspelled};
 use crate::event::Event;
 use crate::message::Message;
 use crate::position::StreamName;
 
 /// The subprotocol of JSON in text frames.
 pub const SUBPROTOCOL_JSON: &str = "tidings.v1.json";
+/// The subprotocol of Protobuf in binary frames.
+pub const SUBPROTOCOL_PROTOBUF: &str = "tidings.v1.proto";
 
 /// Most patterns, positions or subscriptions in one list of a message. It keeps a hostile message
 /// from costing more than its size; what a client may subscribe to is the session's limit.
@@ -71,22 +82,60 @@ impl Dialect for Native {
         event::push_event_frame(stream, event, out)
     }
 
-    fn batch_start(&self) -> Option<&'static str> {
-        Some("[")
-    }
-
-    fn batch_end(&self) -> &'static str {
-        "]"
+    fn batch(&self) -> Option<Batch> {
+        Some(Batch { kind: FrameKind::Text, start: "[", separator: ",", end: "]" })
     }
 }
 
 /// The protocol keeps nothing between messages, so the dialect is its own conversation.
 impl Conversation for Native {
     fn decode(&mut self, frame: Frame<'_>) -> Result<Request, Misspelled> {
-        decode::decode(frame)
+        decode::json(frame)
     }
 
     fn encode(&mut self, message: &Message, out: &mut Vec<u8>) -> Option<FrameKind> {
         encode::encode(message, out)
+    }
+}
+
+/// The same protocol in Protobuf: another dialect of the same name, chosen by its subprotocol.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NativeProtobuf;
+
+impl Dialect for NativeProtobuf {
+    fn name(&self) -> &'static str {
+        Native.name()
+    }
+
+    fn subprotocols(&self) -> &'static [&'static str] {
+        &[SUBPROTOCOL_PROTOBUF]
+    }
+
+    fn can_resume(&self) -> bool {
+        Native.can_resume()
+    }
+
+    fn open(&self) -> Box<dyn Conversation> {
+        Box::new(*self)
+    }
+
+    fn event(&self, stream: &StreamName, event: &Event, out: &mut Vec<u8>) -> FrameKind {
+        protobuf::push_event_frame(stream, event, out)
+    }
+
+    /// Joined messages are one message with the lists of both (the wire format's rule of merging),
+    /// and events are a list.
+    fn batch(&self) -> Option<Batch> {
+        Some(Batch { kind: FrameKind::Binary, start: "", separator: "", end: "" })
+    }
+}
+
+impl Conversation for NativeProtobuf {
+    fn decode(&mut self, frame: Frame<'_>) -> Result<Request, Misspelled> {
+        decode::protobuf(frame)
+    }
+
+    fn encode(&mut self, message: &Message, out: &mut Vec<u8>) -> Option<FrameKind> {
+        protobuf::encode(message, out)
     }
 }

@@ -10,23 +10,23 @@ const SESSION_BYTES_MAX: usize = 4_096;
 
 pub(super) fn hello(verb: Value<'_, '_>) -> Result<Command, Error> {
     let (fields, path) = (verb.object("an object")?, verb.path);
-    if let Some(token) = fields.get(&path, "token") {
+    if let Some(token) = fields.get(&path, ("token", 1)) {
         return Err(unavailable(token.path, "tokens"));
     }
-    if let Some(takeover) = fields.get(&path, "takeover") {
+    if let Some(takeover) = fields.get(&path, ("takeover", 4)) {
         takeover.boolean()?;
     }
     let mut hello = Hello::default();
-    if let Some(device) = fields.get(&path, "device") {
+    if let Some(device) = fields.get(&path, ("device", 2)) {
         hello.device = Some(device.name()?.into());
     }
-    if let Some(session) = fields.get(&path, "session") {
+    if let Some(session) = fields.get(&path, ("session", 3)) {
         hello.session = Some(session.short_text(SESSION_BYTES_MAX)?.into_owned());
     }
-    if let Some(resume) = fields.get(&path, "resume") {
+    if let Some(resume) = fields.get(&path, ("resume", 5)) {
         hello.resume = positions(resume, "after")?;
     }
-    if let Some(list) = fields.get(&path, "subscriptions") {
+    if let Some(list) = fields.get(&path, ("subscriptions", 6)) {
         hello.subscriptions = subscriptions(list)?;
     }
     Ok(Command::Hello(Box::new(hello)))

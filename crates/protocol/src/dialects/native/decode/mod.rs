@@ -2,12 +2,12 @@ use std::collections::HashSet;
 
 use super::LIST_ITEMS_MAX;
 use super::envelope::Envelope;
-use super::fields::{Path, Value};
+use super::fields::{Fields, Key, Path, Value};
 use crate::command::{Command, Request};
 use crate::dialect::{Frame, Misspelled};
 use crate::error::Error;
 use crate::pattern::Pattern;
-use crate::position::{Epoch, Position, SEQ_MAX, StreamName};
+use crate::position::{Epoch, Position, SEQ_MAX, Seq, StreamName};
 
 mod hello;
 mod history;
@@ -15,16 +15,27 @@ mod publish;
 mod subscribe;
 mod unsubscribe;
 
-/// Reads a client's message.
-pub(super) fn decode(frame: Frame<'_>) -> Result<Request, Misspelled> {
+/// Reads a client's message in JSON.
+pub(super) fn json(frame: Frame<'_>) -> Result<Request, Misspelled> {
     match frame {
-        Frame::Text(text) => request(text, text_command),
+        Frame::Text(text) => request(Envelope::json(text), command),
         Frame::Binary(bytes) => {
             let (line, data) = publish::split_binary(bytes).map_err(without_id)?;
-            request(line, |verb| match verb.path {
+            request(Envelope::json(line), |verb| match verb.path {
                 Path::Verb("publish") => publish::binary(verb, data),
                 _ => Err(Error::bad_request("a binary frame can only carry a publish")),
             })
+        }
+    }
+}
+
+/// Reads a client's message in Protobuf.
+pub(super) fn protobuf(frame: Frame<'_>) -> Result<Request, Misspelled> {
+    match frame {
+        Frame::Binary(message) => request(Envelope::protobuf(message), command),
+        Frame::Text(_) => {
+            let what = "the subprotocol tidings.v1.proto is spoken in binary frames";
+            Err(without_id(Error::bad_request(what)))
         }
     }
 }
@@ -34,19 +45,20 @@ fn without_id(error: Error) -> Misspelled {
     Misspelled { id: None, error, was_hello: false }
 }
 
-/// Reads the outer object of `text` and its body with `command`; errors carry the id.
+/// Reads the body of an outer object with `command`; errors carry the id.
 fn request<'a>(
-    text: &'a str,
+    envelope: Result<Envelope<'a>, Error>,
     command: impl FnOnce(Value<'_, 'a>) -> Result<Command, Error>,
 ) -> Result<Request, Misspelled> {
-    let envelope = Envelope::read(text).map_err(without_id)?;
+    let envelope = envelope.map_err(without_id)?;
     let wrong = |id, error| Misspelled { id, error, was_hello: envelope.is_hello() };
     let id = envelope.id().map_err(|error| wrong(None, error))?;
     let command = envelope.verb().and_then(command).map_err(|error| wrong(id, error))?;
     Ok(Request { id, command })
 }
 
-fn text_command(verb: Value<'_, '_>) -> Result<Command, Error> {
+/// Reads a verb's body, however it is encoded.
+fn command(verb: Value<'_, '_>) -> Result<Command, Error> {
     let Path::Verb(name) = verb.path else {
         return Err(Error::bad_request("the message has no verb"));
     };
@@ -56,7 +68,7 @@ fn text_command(verb: Value<'_, '_>) -> Result<Command, Error> {
             return subscribe::subscribe(verb).map(|body| Command::Subscribe(Box::new(body)));
         }
         "unsubscribe" => return unsubscribe::unsubscribe(verb),
-        "publish" => return publish::text(verb),
+        "publish" => return publish::publish(verb),
         "history" => return history::history(verb),
         "ack" => return acknowledged(verb).map(Command::Acknowledge),
         "ping" => return verb.object("an object").map(|_| Command::Ping),
@@ -91,7 +103,7 @@ fn patterns(value: Value<'_, '_>) -> Result<Vec<Pattern>, Error> {
 
 /// The positions of an acknowledgement, of which there must be some.
 fn acknowledged(value: Value<'_, '_>) -> Result<Vec<Position>, Error> {
-    let positions = positions(value, "seq")?;
+    let positions = positions(value.enclosed()?, "seq")?;
     if positions.is_empty() {
         return Err(value.must_be("a list of at least one position"));
     }
@@ -117,8 +129,18 @@ fn positions(value: Value<'_, '_>, seq: &'static str) -> Result<Vec<Position>, E
 fn position(value: Value<'_, '_>, seq: &'static str) -> Result<Position, Error> {
     let (fields, path) = (value.object("an object")?, value.path);
     Ok(Position {
-        stream: fields.require(&path, "stream")?.parse("a stream's name", StreamName::parse)?,
-        epoch: fields.require(&path, "epoch")?.parse("an epoch", Epoch::parse)?,
-        seq: fields.require(&path, seq)?.integer(0..=SEQ_MAX)?,
+        stream: fields
+            .require(&path, ("stream", 1))?
+            .parse("a stream's name", StreamName::parse)?,
+        epoch: fields.require(&path, ("epoch", 2))?.parse("an epoch", Epoch::parse)?,
+        seq: self::seq(&fields, &path, (seq, 3))?,
     })
+}
+
+fn seq(fields: &Fields<'_>, path: &Path<'_>, key: Key) -> Result<Seq, Error> {
+    match fields.require(path, key) {
+        // Protobuf leaves numbers out that are 0.
+        Err(_) if matches!(fields, Fields::Protobuf(_)) => Ok(0),
+        seq => seq?.integer(0..=SEQ_MAX),
+    }
 }

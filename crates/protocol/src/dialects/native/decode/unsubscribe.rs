@@ -6,7 +6,7 @@ use crate::message::SubscriptionId;
 
 pub(super) fn unsubscribe(verb: Value<'_, '_>) -> Result<Command, Error> {
     let (fields, path) = (verb.object("an object")?, verb.path);
-    let what = match (fields.get(&path, "topics"), fields.get(&path, "subscription")) {
+    let what = match (fields.get(&path, ("topics", 1)), fields.get(&path, ("subscription", 2))) {
         (Some(topics), None) => Unsubscribe::Topics(some_patterns(topics)?),
         (None, Some(subscription)) => {
             const WHAT: &str = "a subscription's name, such as \"s1\"";

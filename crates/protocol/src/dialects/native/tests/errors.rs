@@ -233,7 +233,7 @@ fn bodies_name_the_field_in_plain_words() {
         (
             r#""publish":{"topic":"a","content_type":"a/b"}"#,
             BadRequest,
-            "publish.content_type belongs into a binary frame",
+            "publish.content_type belongs to binary data",
         ),
         (r#""history":{}"#, BadRequest, "history.topic is missing"),
         (

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 
 use super::{frame, stream};
-use crate::dialects::native::{Native, push_event_object};
+use crate::dialects::native::{Native, NativeProtobuf, push_event_object};
 use crate::{Audience, ClientId, Dialect, Draft, Event, FrameKind, Payload, Topic};
 
 fn event(topic: &str, payload: Payload) -> Event {
@@ -73,11 +73,13 @@ fn bytes_in_an_object_are_base64() {
 #[test]
 fn a_batch_is_a_list_of_messages() {
     let stream = stream("news");
-    let mut out = Native.batch_start().unwrap().as_bytes().to_vec();
+    let batch = Native.batch().unwrap();
+    assert_eq!(batch.kind, FrameKind::Text);
+    let mut out = batch.start.as_bytes().to_vec();
     Native.event(&stream, &event("a", json("1")), &mut out);
-    out.push(b',');
+    out.extend_from_slice(batch.separator.as_bytes());
     Native.event(&stream, &event("b", json("2")), &mut out);
-    out.extend_from_slice(Native.batch_end().as_bytes());
+    out.extend_from_slice(batch.end.as_bytes());
     let list: Vec<serde_json::Value> = serde_json::from_slice(&out).unwrap();
     assert_eq!(list[1]["event"]["data"], 2);
 }
@@ -86,4 +88,6 @@ fn a_batch_is_a_list_of_messages() {
 fn names_in_configuration_and_handshake() {
     assert_eq!(Native.name(), "native");
     assert_eq!(Native.subprotocols(), ["tidings.v1.json"]);
+    assert_eq!(NativeProtobuf.name(), "native");
+    assert_eq!(NativeProtobuf.subprotocols(), ["tidings.v1.proto"]);
 }

@@ -2,7 +2,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::{command, encode, frame, patterns, position, stream};
-use crate::dialects::native::{Native, push_event_object};
+use crate::dialects::native::wire::Writer;
+use crate::dialects::native::{Native, NativeProtobuf, push_event_object};
 use crate::{
     Answer, ClientId, Command, Conversation, Draft, Error, ErrorCode, Event, Frame, FrameKind,
     Message, Payload, Subscribed, SubscriptionId, Topic, Welcome,
@@ -118,6 +119,13 @@ fn almost_a_message() -> impl Strategy<Value = String> {
         "batch_ms",
         "limit",
         "device",
+        "filter",
+        "field",
+        "op",
+        "value",
+        "all",
+        "not",
+        "ack",
     ]);
     let leaf = prop_oneof![
         any_json(),
@@ -203,6 +211,31 @@ fn any_message() -> impl Strategy<Value = Message> {
     ]
 }
 
+/// Messages within messages, with numbers that fields have and values that they may have.
+fn almost_protobuf() -> impl Strategy<Value = Vec<u8>> {
+    let words = vec!["", "a", "a.>", "s1", "{}", "\"x\"", "image/jpeg", "e1", "\u{7f}", "now"];
+    let leaf = prop_oneof![
+        prop::sample::select(words).prop_map(|word| word.as_bytes().to_vec()),
+        any::<Vec<u8>>(),
+    ];
+    let one = |number: u32, kind: u32, number_value: u64, inner: Vec<u8>| {
+        let mut out = Vec::new();
+        let mut writer = Writer::new(&mut out);
+        match kind {
+            0 => writer.uint(number, number_value),
+            _ => writer.bytes(number, &inner),
+        }
+        out
+    };
+    leaf.prop_recursive(5, 40, 6, move |inner| {
+        let value = prop_oneof![0..3_u64, any::<u64>()];
+        let field = (1..14_u32, 0..5_u32, value, inner);
+        let field =
+            field.prop_map(move |(number, kind, value, inner)| one(number, kind, value, inner));
+        prop::collection::vec(field, 0..5).prop_map(|fields| fields.concat())
+    })
+}
+
 proptest! {
     #[test]
     fn decoding_never_panics(bytes: Vec<u8>, text: String) {
@@ -214,6 +247,16 @@ proptest! {
     fn decoding_what_resembles_a_message_never_panics(text in almost_a_message()) {
         let _ = Native.decode(Frame::Text(&text));
         let _ = Native.decode(Frame::Binary(format!("{}\nx", text.replace('\n', " ")).as_bytes()));
+    }
+
+    #[test]
+    fn decoding_protobuf_never_panics(bytes: Vec<u8>) {
+        let _ = NativeProtobuf.decode(Frame::Binary(&bytes));
+    }
+
+    #[test]
+    fn decoding_what_resembles_protobuf_never_panics(message in almost_protobuf()) {
+        let _ = NativeProtobuf.decode(Frame::Binary(&message));
     }
 
     #[test]
