@@ -79,12 +79,14 @@ impl Renderer for Isolated {
         })
     }
 
-    fn batch_start(&mut self, rendering: Rendering, items_bytes: usize, out: &mut Vec<u8>) {
-        self.0.batch_start(rendering, items_bytes, out);
-    }
-
-    fn batch_end(&mut self, rendering: Rendering, out: &mut Vec<u8>) {
-        self.0.batch_end(rendering, out);
+    fn batch(
+        &mut self,
+        rendering: Rendering,
+        stream: &Stream<'_>,
+        items: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        self.0.batch(rendering, stream, items, out);
     }
 
     fn message(

@@ -30,11 +30,8 @@ pub trait Renderer {
         out: &mut Vec<u8>,
     ) -> bool;
 
-    /// Appends what opens a batch whose items take `items_bytes` bytes.
-    fn batch_start(&mut self, rendering: Rendering, items_bytes: usize, out: &mut Vec<u8>);
-
-    /// Appends what ends a batch.
-    fn batch_end(&mut self, rendering: Rendering, out: &mut Vec<u8>);
+    /// Appends the items that [`Renderer::batch_item`] put into a buffer as one frame.
+    fn batch(&mut self, rendering: Rendering, stream: &Stream<'_>, items: &[u8], out: &mut Vec<u8>);
 
     /// Appends a message to one client; nothing where its dialect leaves it unsaid.
     fn message(

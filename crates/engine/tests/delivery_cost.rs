@@ -86,8 +86,9 @@ impl Renderer for Bare {
     fn batch_item(&mut self, _: Rendering, _: &Stream<'_>, _: &Event, _: &mut Vec<u8>) -> bool {
         true
     }
-    fn batch_start(&mut self, _: Rendering, _: usize, _: &mut Vec<u8>) {}
-    fn batch_end(&mut self, _: Rendering, _: &mut Vec<u8>) {}
+    fn batch(&mut self, _: Rendering, _: &Stream<'_>, items: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(items);
+    }
     fn message(&mut self, _: Rendering, _: &mut dyn Conversation, _: &Message, _: &mut Vec<u8>) {}
     fn names_positions(&self, _: Rendering) -> bool {
         false

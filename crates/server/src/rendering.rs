@@ -159,18 +159,27 @@ impl Renderer for Looks {
         false
     }
 
-    fn batch_start(&mut self, rendering: Rendering, items_bytes: usize, out: &mut Vec<u8>) {
-        let Some(batch) = self.look(rendering).and_then(Look::batch) else { return };
-        // The length is known, so the header can be written before the payload.
-        let bytes = batch.start.len() + items_bytes + batch.end.len();
-        Encoder::server().header(out, Frame::whole(opcode(batch.kind)), bytes);
-        out.extend_from_slice(batch.start.as_bytes());
-    }
-
-    fn batch_end(&mut self, rendering: Rendering, out: &mut Vec<u8>) {
-        if let Some(batch) = self.look(rendering).and_then(Look::batch) {
-            out.extend_from_slice(batch.end.as_bytes());
+    fn batch(
+        &mut self,
+        rendering: Rendering,
+        stream: &Stream<'_>,
+        items: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        let Some((look, batch)) = self.look(rendering).and_then(|look| Some((look, look.batch()?)))
+        else {
+            return;
+        };
+        let parts = [batch.start.as_bytes(), items, batch.end.as_bytes()];
+        if let Framing::Deflated(compression) = look.framing {
+            self.scratch.clear();
+            parts.iter().for_each(|part| self.scratch.extend_from_slice(part));
+            return self.push_deflated(compression, Some(stream.name), batch.kind, out);
         }
+        // The length is known, so the header can be written before the payload.
+        let bytes = parts.iter().map(|part| part.len()).sum();
+        Encoder::server().header(out, Frame::whole(opcode(batch.kind)), bytes);
+        parts.iter().for_each(|part| out.extend_from_slice(part));
     }
 
     fn message(

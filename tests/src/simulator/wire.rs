@@ -122,13 +122,11 @@ impl Renderer for SimRenderer {
         true
     }
 
-    fn batch_start(&mut self, _: Rendering, items_bytes: usize, out: &mut Vec<u8>) {
+    fn batch(&mut self, _: Rendering, _: &Stream<'_>, items: &[u8], out: &mut Vec<u8>) {
         out.push(BATCH);
         // With the end behind the items.
-        out.extend_from_slice(&(items_bytes as u32 + 1).to_le_bytes());
-    }
-
-    fn batch_end(&mut self, _: Rendering, out: &mut Vec<u8>) {
+        out.extend_from_slice(&(items.len() as u32 + 1).to_le_bytes());
+        out.extend_from_slice(items);
         out.push(b']');
     }
 

@@ -199,3 +199,26 @@ async fn events_of_a_stream_that_must_not_be_compressed_go_plain() {
         assert!(client.wire_bytes > 2 * bytes, "{} of 2 × {bytes}", client.wire_bytes);
     }
 }
+
+#[tokio::test]
+async fn a_batch_is_compressed_as_one_message() {
+    let server = TestServer::start(CONFIG);
+    let mut client = Client::connect(&server, Some(OFFER)).await;
+    let batched = json!({ "topics": ["news"], "batch_ms": 300, "from": { "last": 8 } });
+    for _ in 0..8 {
+        server.publish("news", long()).await;
+    }
+    client.wire_bytes = 0;
+    client.send(&json!({ "id": 1, "subscribe": batched })).await;
+    let mut received = 0;
+    while received < 8 {
+        let message = client.next().await;
+        received += match message.as_array() {
+            Some(events) => events.len(),
+            None => usize::from(message.get("event").is_some()),
+        };
+    }
+    // Alike as they are, eight take hardly more than one.
+    let one = long().to_string().len();
+    assert!(client.wire_bytes < 2 * one, "{} of 8 × {one}", client.wire_bytes);
+}

@@ -66,11 +66,7 @@ impl Courier<'_> {
             if items.is_empty() {
                 return;
             }
-            outbox.push_own(|out| {
-                renderer.batch_start(rendering, items.len(), out);
-                out.extend_from_slice(items);
-                renderer.batch_end(rendering, out);
-            });
+            outbox.push_own(|out| renderer.batch(rendering, &stream, items, out));
             items.clear();
         };
         for event in events {

@@ -111,8 +111,9 @@ impl Renderer for Recorder {
         self.event(rendering, stream, event, out);
         true
     }
-    fn batch_start(&mut self, _: Rendering, _: usize, _: &mut Vec<u8>) {}
-    fn batch_end(&mut self, _: Rendering, _: &mut Vec<u8>) {}
+    fn batch(&mut self, _: Rendering, _: &Stream<'_>, items: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(items);
+    }
     fn message(
         &mut self,
         rendering: Rendering,
