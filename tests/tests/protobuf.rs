@@ -117,8 +117,11 @@ fn what_clients_ask_means_the_same() {
     }
 }
 
+/// Numbers of fields and their bytes.
+type Fields<'a> = &'a [(u32, &'a [u8])];
+
 /// A `ClientMessage` whose `subscribe` has a filter of these fields.
-fn filtered(filter: &[(u32, &[u8])]) -> Result<protocol::Request, String> {
+fn filtered(filter: Fields<'_>) -> Result<protocol::Request, String> {
     let (mut fields, mut body, mut message) = (Vec::new(), Vec::new(), Vec::new());
     for (number, bytes) in filter {
         push_bytes(*number, bytes, &mut fields);
@@ -141,7 +144,7 @@ fn filters_are_understood_as_a_whole_or_refused() {
         push_bytes(6, &inner, &mut outer);
         outer
     });
-    let cases: [(&[(u32, &[u8])], &str); 6] = [
+    let cases: [(Fields<'_>, &str); 6] = [
         (&[test[0], test[1], test[2], (9, b"x")], "must not have the field 9"),
         (&[test[0], test[1], test[2], (4, b"")], "must not have the field \"all\""),
         (&[test[0], test[1], (3, b"{")], "filter.value must be valid JSON"),
