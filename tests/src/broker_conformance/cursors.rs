@@ -5,19 +5,19 @@ use protocol::{Durability, Epoch, ErrorCode, Seq};
 
 use super::world::{MAIN, Make, OTHER, World, acknowledge, ask, cursor, draft};
 
-fn device(user: Option<&str>, name: &str) -> Device {
+pub(super) fn device(user: Option<&str>, name: &str) -> Device {
     Device { user: user.map(Arc::from), name: name.into() }
 }
 
-fn acknowledged(world: &World, device: &Device, seq: Seq) -> Cursor {
+pub(super) fn acknowledged(world: &World, device: &Device, seq: Seq) -> Cursor {
     acknowledge(&**world.broker(), MAIN, device, &world.state().epoch, seq).unwrap()
 }
 
-fn seq_of(world: &World, device: &Device) -> Option<Seq> {
+pub(super) fn seq_of(world: &World, device: &Device) -> Option<Seq> {
     cursor(&**world.broker(), MAIN, device).map(|cursor| cursor.seq)
 }
 
-fn listed(world: &World, query: CursorQuery) -> Vec<(Device, Cursor)> {
+pub(super) fn listed(world: &World, query: CursorQuery) -> Vec<(Device, Cursor)> {
     ask(|answer| world.broker().cursors(MAIN, query, answer)).unwrap()
 }
 

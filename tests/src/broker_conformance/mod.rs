@@ -127,6 +127,8 @@ macro_rules! for_each_restart_behaviour {
                 ages_count_on
                 time_goes_on
                 rare_topics_are_found
+                cursors_are_there_again
+                cursors_are_forgotten_as_if_nothing_had_happened
                 histories_go_on
             }
         }

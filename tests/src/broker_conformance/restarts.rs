@@ -1,8 +1,9 @@
-use engine::Locate;
+use engine::{CursorQuery, Locate};
 use protocol::{ErrorCode, Seq};
 
+use super::cursors::{acknowledged, device, listed, seq_of};
 use super::model;
-use super::world::{MAIN, Make, World, draft, draft_with_id, select};
+use super::world::{MAIN, Make, OTHER, World, acknowledge, cursor, draft, draft_with_id, select};
 
 /// Events, positions, what is kept and what can be found are what they were.
 pub fn everything_is_there_again(make: &Make) {
@@ -103,6 +104,75 @@ pub fn rare_topics_are_found(make: &Make) {
         assert_eq!((located.after, located.truncated), expected);
         world.restart();
     }
+}
+
+/// Cursors of every device and stream are what they were, and go on growing only.
+pub fn cursors_are_there_again(make: &Make) {
+    let mut world = World::new(make);
+    world.fill(20);
+    world.append(OTHER, vec![draft("other.a", "1")]);
+    let everyone = CursorQuery { limit: 100, ..CursorQuery::default() };
+    let [ann, bob, nobody] = [Some("ann"), Some("bob"), None].map(|user| device(user, "phone"));
+    for (seq, device) in [(3, &ann), (4, &bob), (5, &nobody)] {
+        world.clock.advance(10);
+        acknowledged(&world, device, seq);
+    }
+    let epoch = world.broker().state(OTHER).unwrap().epoch;
+    acknowledge(&**world.broker(), OTHER, &ann, &epoch, 1).unwrap();
+    let mut before = listed(&world, everyone.clone());
+    for seq in 6..9 {
+        world.clock.advance(10);
+        world.restart();
+        assert_eq!(listed(&world, everyone.clone()), before);
+        assert_eq!(cursor(&**world.broker(), OTHER, &ann).map(|cursor| cursor.seq), Some(1));
+        assert_eq!(acknowledged(&world, &nobody, 2).seq, seq - 1);
+        assert_eq!(acknowledged(&world, &nobody, seq).seq, seq);
+        acknowledged(&world, &device(None, &format!("new {seq}")), seq);
+        before = listed(&world, everyone.clone());
+    }
+    assert_eq!(before.len(), 6);
+}
+
+/// The bounds of cursors hold over restarts: what is forgotten stays so, and whoever used its
+/// cursor last has it longest.
+pub fn cursors_are_forgotten_as_if_nothing_had_happened(make: &Make) {
+    let mut world =
+        World::with(make, |setup| (setup.cursor_age_ms, setup.cursor_count) = (1000, 3));
+    world.fill(10);
+    let devices = ["a", "b", "c", "d"].map(|name| device(None, name));
+    let [a, b, c, d] = &devices;
+    for device in &devices[..3] {
+        world.clock.advance(10);
+        acknowledged(&world, device, 1);
+    }
+    assert_eq!(seq_of(&world, a), Some(1));
+    world.restart();
+    acknowledged(&world, d, 2);
+    let all = |world: &World| devices.clone().map(|device| seq_of(world, &device));
+    let kept = |world: &World| {
+        let query = CursorQuery { limit: 10, ..CursorQuery::default() };
+        listed(world, query).into_iter().map(|(device, _)| device).collect::<Vec<_>>()
+    };
+    assert_eq!(kept(&world), [a, c, d].map(Clone::clone));
+    world.restart();
+    assert_eq!(kept(&world), [a, c, d].map(Clone::clone));
+    assert_eq!(seq_of(&world, b), None);
+    // Time passes while nobody serves.
+    world.clock.advance(600);
+    world.restart();
+    assert_eq!(seq_of(&world, a), Some(1));
+    world.clock.advance(500);
+    world.restart();
+    assert_eq!(all(&world), [Some(1), None, None, None]);
+    // A clock that was set back forgets nothing.
+    world.clock.set_wall(0);
+    world.restart();
+    world.clock.advance(1000);
+    assert_eq!(all(&world), [Some(1), None, None, None]);
+    world.clock.advance(1001);
+    world.broker().maintain();
+    world.restart();
+    assert_eq!(all(&world), [None; 4]);
 }
 
 /// Random histories with restarts in between.

@@ -43,8 +43,8 @@ use cursors::Cursors;
 /// nothing but a short lock. A durable one answers on a thread of its own.
 pub struct Embedded {
     streams: Box<[Stream]>,
-    /// Of each stream.
-    cursors: Box<[Cursors]>,
+    /// The directory, where there is one.
+    home: Option<Arc<Home>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -53,19 +53,23 @@ enum Stream {
     Durable(Box<durable::Stream>),
 }
 
+impl Stream {
+    fn state(&self) -> StreamState {
+        match self {
+            Self::Memory(stream) => stream.state(),
+            Self::Durable(stream) => stream.state(),
+        }
+    }
+}
+
 impl Embedded {
     /// A broker that keeps every stream of the table in memory, in a new epoch. Whatever durability
     /// a stream is configured to have, acknowledgements say `memory`: that is what they reached.
     pub fn new(table: &StreamTable, options: &Options) -> Self {
         let specs = table.indexes().zip(table.specs());
         let in_memory = |(at, spec)| in_memory(at, spec, options);
-        Self::of(specs.map(in_memory).collect(), options)
-    }
-
-    fn of(streams: Box<[Stream]>, options: &Options) -> Self {
-        let cursors = || Cursors::new(options.cursor_age_ms, options.cursor_count);
-        let cursors = streams.iter().map(|_| cursors()).collect();
-        Self { streams, cursors, clock: options.clock.clone() }
+        let streams = specs.map(in_memory).collect();
+        Self { streams, home: None, clock: options.clock.clone() }
     }
 
     /// A broker that keeps the streams of the table in a directory that are configured to be
@@ -78,7 +82,7 @@ impl Embedded {
         directory: &Path,
         options: &Options,
     ) -> Result<Self, OpenError> {
-        Self::in_home(table, &Home::at(directory, options)?, options)
+        Self::in_home(table, Home::at(directory, options)?, options)
     }
 
     /// The same on any disk, which nobody else may use.
@@ -90,22 +94,18 @@ impl Embedded {
         disk: Arc<dyn Disk>,
         options: &Options,
     ) -> Result<Self, OpenError> {
-        Self::in_home(table, &Home::on(disk, None, options)?, options)
+        Self::in_home(table, Home::on(disk, None, options)?, options)
     }
 
-    fn in_home(
-        table: &StreamTable,
-        home: &Arc<Home>,
-        options: &Options,
-    ) -> Result<Self, OpenError> {
+    fn in_home(table: &StreamTable, home: Arc<Home>, options: &Options) -> Result<Self, OpenError> {
         let open = |(at, spec): (StreamIndex, &StreamSpec)| -> Result<Stream, OpenError> {
             if !durable::is_durable(spec.durability) {
                 return Ok(in_memory(at, spec, options));
             }
-            Ok(Stream::Durable(Box::new(durable::Stream::open(home, at, spec, options)?)))
+            Ok(Stream::Durable(Box::new(durable::Stream::open(&home, at, spec, options)?)))
         };
         let streams = table.indexes().zip(table.specs()).map(open).collect::<Result<_, _>>()?;
-        Ok(Self::of(streams, options))
+        Ok(Self { streams, home: Some(home), clock: options.clock.clone() })
     }
 
     fn stream(&self, at: StreamIndex) -> Result<&Stream, Error> {
@@ -115,36 +115,26 @@ impl Embedded {
     }
 
     fn cursors_of(&self, at: StreamIndex) -> Result<&Cursors, Error> {
-        self.stream(at)?;
-        let missing = || Error::new(ErrorCode::Internal, "a stream has no cursors");
-        self.cursors.get(at.get()).ok_or_else(missing)
+        Ok(match self.stream(at)? {
+            Stream::Memory(stream) => &stream.cursors,
+            Stream::Durable(stream) => stream.cursors(),
+        })
     }
+}
 
-    fn store_cursor(
-        &self,
-        at: StreamIndex,
-        device: Device,
-        epoch: Epoch,
-        seq: Seq,
-    ) -> Result<Cursor, Error> {
-        let state = match self.stream(at)? {
-            Stream::Memory(stream) => stream.state(),
-            Stream::Durable(stream) => stream.state(),
-        };
-        let cursors = self.cursors_of(at)?;
-        let name = &state.stream;
-        if state.epoch != epoch {
-            let message =
-                format!("ack: the stream {name} is in the epoch {}, not {epoch}", state.epoch);
-            return Err(Error::bad_request(message));
-        }
-        if seq > state.last {
-            let message = format!("ack: the stream {name} ends at {}, before {seq}", state.last);
-            return Err(Error::bad_request(message));
-        }
-        let now = self.clock.now();
-        Ok(cursors.store(device, Cursor { epoch, seq, at_ms: now.wall_ms }, now))
+/// An error where a stream has another epoch, or no such event yet.
+fn check(state: &StreamState, epoch: &Epoch, seq: Seq) -> Result<(), Error> {
+    let name = &state.stream;
+    if state.epoch != *epoch {
+        let message =
+            format!("ack: the stream {name} is in the epoch {}, not {epoch}", state.epoch);
+        return Err(Error::bad_request(message));
     }
+    if seq > state.last {
+        let message = format!("ack: the stream {name} ends at {}, before {seq}", state.last);
+        return Err(Error::bad_request(message));
+    }
+    Ok(())
 }
 
 fn in_memory(at: StreamIndex, spec: &StreamSpec, options: &Options) -> Stream {
@@ -222,7 +212,19 @@ impl Broker for Embedded {
         seq: Seq,
         answer: Answer<Result<Cursor, Error>>,
     ) {
-        answer(self.store_cursor(stream, device, epoch, seq));
+        let stream = match self.stream(stream) {
+            Ok(stream) => stream,
+            Err(error) => return answer(Err(error)),
+        };
+        if let Err(error) = check(&stream.state(), &epoch, seq) {
+            return answer(Err(error));
+        }
+        let now = self.clock.now();
+        let cursor = Cursor { epoch, seq, at_ms: now.wall_ms };
+        match stream {
+            Stream::Memory(stream) => answer(Ok(stream.cursors.store(device, cursor, now))),
+            Stream::Durable(stream) => stream.acknowledge(device, cursor, answer),
+        }
     }
 
     fn cursor(
@@ -253,21 +255,19 @@ impl Broker for Embedded {
     }
 
     fn state(&self, stream: StreamIndex) -> Option<StreamState> {
-        Some(match self.stream(stream).ok()? {
-            Stream::Memory(stream) => stream.state(),
-            Stream::Durable(stream) => stream.state(),
-        })
+        Some(self.stream(stream).ok()?.state())
     }
 
     fn maintain(&self) {
+        let now = self.clock.now();
         for stream in &self.streams {
             match stream {
-                Stream::Memory(stream) => stream.maintain(self.clock.now()),
-                Stream::Durable(stream) => stream.maintain(),
+                Stream::Memory(stream) => {
+                    stream.maintain(now);
+                    stream.cursors.maintain(now);
+                }
+                Stream::Durable(stream) => stream.maintain(now),
             }
-        }
-        for cursors in &self.cursors {
-            cursors.maintain(self.clock.now());
         }
     }
 
@@ -276,6 +276,9 @@ impl Broker for Embedded {
             if let Stream::Durable(stream) = stream {
                 stream.close();
             }
+        }
+        if let Some(home) = &self.home {
+            home.keeper.close();
         }
     }
 }

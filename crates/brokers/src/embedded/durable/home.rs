@@ -8,6 +8,7 @@ use protocol::StreamName;
 use super::super::fingerprint::Key;
 use super::super::options::Options;
 use super::disk::{Directory, Disk};
+use super::keeper::Keeper;
 use super::reader::Readers;
 use super::store::{FILE, Store};
 
@@ -52,6 +53,7 @@ pub(crate) struct Home {
     disk: Arc<dyn Disk>,
     pub(crate) store: Arc<Store>,
     pub(crate) readers: Readers,
+    pub(crate) keeper: Keeper,
     pub(crate) key: Key,
     pub(crate) boot: String,
     /// Unlocked when it is closed, however the process ends.
@@ -78,11 +80,12 @@ impl Home {
         lock: Option<File>,
         options: &Options,
     ) -> Result<Arc<Self>, OpenError> {
-        let store = Store::open(&*disk)?;
+        let store = Arc::new(Store::open(&*disk)?);
         let key = store.key(&*options.random)?;
         let readers = Readers::start().map_err(redb::Error::Io)?;
+        let keeper = Keeper::start(store.clone(), options).map_err(redb::Error::Io)?;
         let boot = (options.boot)();
-        Ok(Arc::new(Self { disk, store: Arc::new(store), readers, key, boot, _lock: lock }))
+        Ok(Arc::new(Self { disk, store, readers, keeper, key, boot, _lock: lock }))
     }
 
     /// The directory of a stream.
@@ -93,6 +96,7 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
+        self.keeper.close();
         self.readers.close();
     }
 }

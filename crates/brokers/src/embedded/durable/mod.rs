@@ -7,14 +7,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use engine::{Answer, Locate, Located, Page, Selector, StreamIndex, StreamSpec, StreamState, Tail};
+use engine::{
+    Answer, Cursor, Device, Locate, Located, Page, Selector, StreamIndex, StreamSpec, StreamState,
+    Tail,
+};
 use parking_lot::Mutex;
 use protocol::{Appended, Draft, Durability, Epoch, Error, ErrorCode, Seq, StreamName};
 
+use super::cursors::Cursors;
 use super::fingerprint::{Claim, Key};
 use super::notice::{Level, Notice};
 use super::options::{Options, Tell};
-use crate::clock::Clock;
+use crate::clock::{Clock, Now};
 
 /// What the log needs of a file system.
 mod disk;
@@ -40,6 +44,8 @@ mod retain;
 mod recover;
 /// What is noted beside the logs.
 mod store;
+/// The thread that stores how far devices have acknowledged.
+mod keeper;
 /// A directory as a whole.
 mod home;
 /// The way to a stream's writer.
@@ -58,6 +64,7 @@ pub use memory_disk::{Failure, MemoryDisk};
 pub(crate) use writer::is_durable;
 
 use catalog::Catalog;
+use keeper::{Acknowledgement, Stored};
 use log::{Log, Settings};
 use queue::{Queue, Request};
 use recover::{Findings, Noted, continues};
@@ -74,6 +81,7 @@ const RETRY_AFTER_MS: u64 = 200;
 /// A stream in a directory.
 pub(crate) struct Stream {
     shared: Arc<Shared>,
+    stored: Arc<Stored>,
     home: Arc<Home>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -169,7 +177,8 @@ impl Stream {
         };
         let builder = std::thread::Builder::new().name(format!("tidings-log-{name}"));
         let thread = builder.spawn(move || writer.run()).map_err(of_stream)?;
-        Ok(Self { shared, home: home.clone(), thread: Mutex::new(Some(thread)) })
+        let stored = Arc::new(Stored::load(&home.store, name, options)?);
+        Ok(Self { shared, stored, home: home.clone(), thread: Mutex::new(Some(thread)) })
     }
 
     pub(crate) fn append(&self, drafts: Vec<Draft>, answer: Answer<Vec<Result<Appended, Error>>>) {
@@ -249,13 +258,31 @@ impl Stream {
         }
     }
 
-    pub(crate) fn maintain(&self) {
+    pub(crate) fn cursors(&self) -> &Cursors {
+        &self.stored.cursors
+    }
+
+    /// Stores how far a device has come, and answers when that survives a loss of power.
+    pub(crate) fn acknowledge(
+        &self,
+        device: Device,
+        cursor: Cursor,
+        answer: Answer<Result<Cursor, Error>>,
+    ) {
+        let stored = self.stored.clone();
+        self.home.keeper.push(Acknowledgement { stored, device, cursor, answer });
+    }
+
+    pub(crate) fn maintain(&self, now: Now) {
         self.shared.queue.maintain();
+        self.stored.cursors.maintain(now);
+        self.home.keeper.tend(&self.stored);
     }
 
     /// Writes and syncs what was appended; nothing is taken any more.
     pub(crate) fn close(&self) {
         self.shared.queue.close();
+        self.home.keeper.tend(&self.stored);
         if let Some(thread) = self.thread.lock().take() {
             // A panic within it was told.
             let _ = thread.join();

@@ -8,6 +8,7 @@ use protocol::{Appended, Draft, Durability, Epoch, Error, Event, Seq, StreamName
 use smallvec::SmallVec;
 
 use super::chunk::Chunk;
+use super::cursors::Cursors;
 use super::fingerprint::{Claim, Key};
 use super::ids::{IdWindow, Known};
 use super::options::Options;
@@ -42,6 +43,8 @@ pub(super) struct Stream {
     key: Key,
     tail: Arc<Tail>,
     state: Mutex<State>,
+    /// How far devices have acknowledged it.
+    pub(super) cursors: Cursors,
 }
 
 struct State {
@@ -68,6 +71,7 @@ impl Stream {
             locate_scan_max: options.locate_scan_max,
             key: Key([random(), random()]),
             state: Mutex::new(State { log: Log::new(), ids, time_ms: 0, steady_ms: 0 }),
+            cursors: Cursors::new(options.cursor_age_ms, options.cursor_count),
         }
     }
 
