@@ -12,7 +12,7 @@ pub(super) fn test(shell: &mut Shell) -> Result<()> {
     let chromium = chromium(shell).context(instead)?;
     shell.run(shell.command("npm", "--prefix tests/browser ci --no-audit --no-fund"))?;
     let mut tests = shell.command("npm", "--prefix tests/browser test");
-    tests.env("CHROMIUM", chromium).env("TIDINGS_BIN", shell.program()?);
+    tests.env("CHROMIUM", chromium).env("TIDINGS_PROGRAM", shell.program()?);
     shell.test(Runner::Node, tests)
 }
 
