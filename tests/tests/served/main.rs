@@ -5,6 +5,7 @@
 mod subscribing;
 mod resume;
 mod cursors;
+mod back_pressure;
 mod remembered;
 mod closing;
 mod protocol;

@@ -17,6 +17,11 @@ pub(super) const FIELDS_MAX: usize = 64;
 /// Longest name of a device, user, group or idempotency key, in bytes.
 pub const NAME_BYTES_MAX: usize = 255;
 
+/// Whether a device can have this name.
+pub fn is_device(name: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
+}
+
 /// Where a value stands in a message; spelled out only for errors.
 #[derive(Clone, Copy)]
 pub(super) enum Path<'p> {
