@@ -27,6 +27,8 @@ pub mod registry;
 mod memberships;
 /// What clients had that dropped, until they come back.
 mod absent;
+/// Publishers that wait for consumers.
+mod gates;
 /// How often addresses connect.
 mod addresses;
 /// Token buckets.

@@ -4,10 +4,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use engine::{Broker, Grants, StreamTable};
+use engine::{Broker, Grants, StreamIndex, StreamTable};
 use parking_lot::Mutex;
 use protocol::dialects::native::{Native, NativeProtobuf};
-use protocol::{ClientId, CloseReason, Dialect, Draft, Error, ErrorCode, Pattern, StreamName};
+use protocol::{
+    Appended, ClientId, CloseReason, Dialect, Draft, Error, ErrorCode, Pattern, StreamName,
+};
 use tokio::sync::{Notify, oneshot};
 
 use crate::absent::{Absent, Bounds, Continuity};
@@ -15,6 +17,7 @@ use crate::addresses::Addresses;
 use crate::clock::Clock;
 use crate::config::{Config, StreamCompression};
 use crate::endpoint::{Endpoint, Spelling};
+use crate::gates::Gates;
 use crate::http::Admission;
 use crate::listen::Handshakes;
 use crate::memberships::Memberships;
@@ -43,6 +46,8 @@ pub struct Node {
     pub(crate) absent: Absent,
     /// What it counts beside the workers.
     pub metrics: Metrics,
+    /// What publishers wait before.
+    pub(crate) gates: Gates,
     /// Room for publishes of requests.
     pub(crate) admission: Admission,
     /// When it started, in ms since 1970.
@@ -84,6 +89,8 @@ impl Node {
         let workers = parts.config.server.worker_count();
         let admin_token =
             parts.config.admin.token_env.as_ref().map(|token| token.reveal().to_owned());
+        let inboxes: Vec<Arc<Inbox>> = (0..workers).map(|_| Arc::default()).collect();
+        let gates = Gates::new(&parts.config, &parts.table, &parts.broker, &inboxes);
         Ok(Self {
             name: node_name(),
             clock: Clock::new(),
@@ -93,6 +100,7 @@ impl Node {
             memberships: Memberships::default(),
             absent: Absent::default(),
             metrics: Metrics::default(),
+            gates,
             admission: Admission::default(),
             started_at_ms: crate::clock::wall_ms(),
             reread: parts.reread,
@@ -103,7 +111,7 @@ impl Node {
             admin_token,
             bound: OnceLock::new(),
             config: ArcSwap::from_pointee(parts.config),
-            inboxes: (0..workers).map(|_| Arc::default()).collect(),
+            inboxes,
             attached: AtomicUsize::new(0),
             is_stopped: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
@@ -243,6 +251,36 @@ impl Node {
             return Err(Error::new(ErrorCode::TooLarge, message));
         }
         Ok(())
+    }
+
+    /// Appends to a stream, counting what its consumers have before them. Who can wait should have
+    /// asked the stream's gate.
+    pub fn append(
+        &self,
+        stream: StreamIndex,
+        drafts: Vec<Draft>,
+        answer: engine::Answer<Vec<Result<Appended, Error>>>,
+    ) {
+        let Some(gate) = self.gates.of(stream).cloned() else {
+            return self.broker.append(stream, drafts, answer);
+        };
+        let sizes = gate.begin(&drafts);
+        let counted = move |results: Vec<_>| {
+            gate.finish(&sizes, &results);
+            answer(results);
+        };
+        self.broker.append(stream, drafts, Box::new(counted));
+    }
+
+    /// Refuses what would have to wait for the consumers of a stream.
+    ///
+    /// # Errors
+    /// `overloaded`.
+    pub fn check_consumers(&self, stream: StreamIndex) -> Result<(), Error> {
+        match self.gates.of(stream) {
+            Some(gate) if !gate.is_open() => Err(gate.refusal()),
+            _ => Ok(()),
+        }
     }
 
     /// What an endpoint's clients without a token may do.

@@ -46,7 +46,7 @@ async fn through_broker(node: &Node) -> Result<(), String> {
     let stream = node.table.stream_of(&topic).ok_or("the system's stream is missing")?;
     let draft = Draft::new(topic, Payload::Json(Bytes::from_static(b"null")));
     let (answer, answered) = oneshot::channel();
-    node.broker.append(stream, vec![draft], Box::new(move |result| drop(answer.send(result))));
+    node.append(stream, vec![draft], Box::new(move |result| drop(answer.send(result))));
     let answered = tokio::time::timeout(DEADLINE, answered).await;
     let mut appended = answered
         .map_err(|_| "the broker does not answer")?

@@ -167,13 +167,14 @@ async fn run(node: &Arc<Node>, listeners: Vec<(std::net::TcpListener, Side)>) {
     for (listener, side) in listeners {
         local.spawn_local(listen::accept(node.clone(), listener, side));
     }
-    let (broker, for_absent) = (node.broker.clone(), node.clone());
+    let (broker, for_upkeep) = (node.broker.clone(), node.clone());
     local.spawn_local(async move {
         let mut every = tokio::time::interval(MAINTAIN_EVERY);
         loop {
             every.tick().await;
             broker.maintain();
-            for_absent.absent.forget_expired(for_absent.clock.now().ms);
+            for_upkeep.absent.forget_expired(for_upkeep.clock.now().ms);
+            for_upkeep.gates.all().for_each(|gate| gate.look_again());
         }
     });
     local

@@ -30,7 +30,8 @@ impl Publisher {
     ///
     /// # Errors
     /// `invalid_topic`, `invalid_data`, `too_large`; `overloaded` where as many events as may
-    /// wait for the broker do so; `draining` while the server takes none.
+    /// wait for the broker do so, or the device is behind that the stream's `wait_for` names;
+    /// `draining` while the server takes none.
     pub fn publish(&self, topic: &str, data: &impl Serialize) -> Result<Receipt, Error> {
         let text = serde_json::to_vec(data).map_err(|error| {
             Error::new(ErrorCode::InvalidData, format!("the data cannot be JSON: {error}"))
@@ -66,6 +67,7 @@ impl Publisher {
             self.node.table.stream_of(&draft.topic).ok_or_else(|| {
                 Error::new(ErrorCode::InvalidTopic, "no stream captures this topic")
             })?;
+        self.node.check_consumers(stream)?;
         if self.unanswered.fetch_add(1, Ordering::Relaxed) >= UNANSWERED_MAX {
             self.unanswered.fetch_sub(1, Ordering::Relaxed);
             return Err(Error::new(ErrorCode::Overloaded, "the broker is behind"));
@@ -79,7 +81,7 @@ impl Publisher {
                 let _ = answer.send(result);
             }
         });
-        self.node.broker.append(stream, vec![draft], answer);
+        self.node.append(stream, vec![draft], answer);
         Ok(Receipt(answered))
     }
 }

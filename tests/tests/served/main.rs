@@ -12,6 +12,7 @@ fn start(config: &str) -> tidings_tests::harness::TestServer {
 mod subscribing;
 mod resume;
 mod cursors;
+mod back_pressure;
 mod remembered;
 mod closing;
 mod protocol;

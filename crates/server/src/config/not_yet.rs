@@ -24,7 +24,6 @@ const REFUSALS: &[Refusal] = &[
     Refusal("broker.kind", Words(&["nats", "redis"])),
     Refusal("nats.url", Whole),
     Refusal("redis.url", Whole),
-    Refusal("stream.*.wait_for", Whole),
     Refusal("auth.keys", Whole),
     Refusal("auth.jwks", Whole),
     Refusal("auth.http", Whole),

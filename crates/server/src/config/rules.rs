@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 
 use protocol::Pattern;
+use protocol::dialects::native::{NAME_BYTES_MAX, is_device};
 
 use super::problem::Problem;
 use super::stream::{Durability, Stream};
@@ -80,6 +81,7 @@ impl Check<'_> {
                 self.report(format!("two streams are named `{name}`"), &places);
             }
             self.durability(at, stream);
+            self.wait_for(at, stream);
             if stream.max_rate.is_some() && stream.deliver == Some(Deliver::Every) {
                 let title = format!("stream `{name}` delivers every event, so it has no rate");
                 let (rate, deliver) = (path("max_rate"), path("deliver"));
@@ -101,6 +103,16 @@ impl Check<'_> {
         let path = format!("stream.{at}.durability");
         let problem = self.problem(title, &[(&path, "what is in memory survives nothing")]);
         self.problems.push(problem.help(help));
+    }
+
+    fn wait_for(&mut self, at: usize, stream: &Stream) {
+        let Some(wait_for) = &stream.wait_for else { return };
+        if !is_device(&wait_for.device) {
+            let title = format!("stream `{}` waits for a device that cannot exist", stream.name);
+            let path = format!("stream.{at}.wait_for.device");
+            let label = format!("1 to {NAME_BYTES_MAX} bytes without control characters");
+            self.report(title, &[(&path, &label)]);
+        }
     }
 
     fn topics(&mut self, at: usize, stream: &Stream) {

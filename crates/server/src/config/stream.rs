@@ -42,12 +42,14 @@ settings! {
             within ByteSize::from_bytes(1)..=ByteSize::from_mib(1 << 30) => Restart;
     }
 
-    /// Back-pressure from a consumer: publishers wait while it is too far behind.
+    /// Back-pressure from a consumer: publishers wait while more of the stream than this is before
+    /// a connected device of that name, whoever's it is, that it has not acknowledged.
     item WaitFor {
         /// The device's name.
-        device: String => Live;
-        /// Most bytes that it may not have acknowledged yet.
-        bytes: ByteSize = ByteSize::from_mib(1) => Live;
+        device: String => Restart;
+        /// Most bytes that it may not have acknowledged while others publish.
+        bytes: ByteSize = ByteSize::from_mib(1),
+            within ByteSize::from_bytes(1)..=ByteSize::from_mib(1024) => Restart;
     }
 }
 

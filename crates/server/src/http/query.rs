@@ -2,7 +2,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use protocol::dialects::native::{
-    BATCH_MS_MAX, HISTORY_EVENTS_MAX, LAST_EVENTS_MAX, NAME_BYTES_MAX, read_filter,
+    BATCH_MS_MAX, HISTORY_EVENTS_MAX, LAST_EVENTS_MAX, NAME_BYTES_MAX, is_device, read_filter,
 };
 use protocol::{
     Command, Error, Hello, Mode, Pattern, Position, Request, SEQ_MAX, Start, Subscribe,
@@ -112,10 +112,8 @@ pub(super) fn subscription(
 pub(super) fn device(query: Option<&str>) -> Result<Option<Arc<str>>, Error> {
     let named = pairs(query).into_iter().find(|(name, _)| name == "device");
     let Some((_, device)) = named else { return Ok(None) };
-    let is_name =
-        (1..=NAME_BYTES_MAX).contains(&device.len()) && !device.chars().any(char::is_control);
     let wrong = || format!("device must be 1 to {NAME_BYTES_MAX} bytes without control characters");
-    if is_name { Ok(Some(device.into())) } else { Err(Error::bad_request(wrong())) }
+    if is_device(&device) { Ok(Some(device.into())) } else { Err(Error::bad_request(wrong())) }
 }
 
 fn request(body: Subscribe, last_id: Option<&str>) -> Result<Request, Error> {

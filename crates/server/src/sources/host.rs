@@ -168,6 +168,9 @@ impl Outlet {
             return tracing::debug!(%topic, code = error.code.as_str(), "figures are left out");
         }
         let Some(stream) = self.node.table.stream_of(topic) else { return };
+        if self.node.check_consumers(stream).is_err() {
+            return tracing::debug!(%topic, "figures are left out: a consumer is behind");
+        }
         if self.unanswered.load(Ordering::Relaxed) >= UNANSWERED_MAX {
             return tracing::debug!(%topic, "figures are left out: the broker is behind");
         }
@@ -180,6 +183,6 @@ impl Outlet {
                 tracing::debug!(message = %error.message, "the broker refused figures");
             }
         });
-        self.node.broker.append(stream, vec![draft], answer);
+        self.node.append(stream, vec![draft], answer);
     }
 }

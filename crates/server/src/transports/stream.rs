@@ -103,14 +103,15 @@ impl Stream {
     }
 
     /// Whether bytes have arrived that were not read yet, as far as that can be told.
-    pub(crate) fn has_unread(&self) -> bool {
+    pub(crate) fn has_unread(&self, is_read: bool) -> bool {
         match self {
             // Asks the kernel: what the runtime knows of the socket may be older.
             Self::Tcp(socket) => {
                 let mut byte = [MaybeUninit::uninit()];
                 socket2::SockRef::from(socket).peek(&mut byte).is_ok_and(|count| count > 0)
             }
-            Self::Pipe(..) => false,
+            // What is in a pipe shows only to who reads it.
+            Self::Pipe(..) => !is_read,
         }
     }
 

@@ -166,7 +166,7 @@ impl Peer {
         }
         let is_silent = !self.is_heard.replace(false) && self.pinged_at_ms.get().is_some();
         // After a pause of the whole process its answer may not have been read yet.
-        if is_silent && !self.stream.has_unread() {
+        if is_silent && !self.stream.has_unread(is_read) {
             return Heartbeat::Dead;
         }
         // Who is not read cannot finish.
@@ -312,7 +312,7 @@ impl Connection {
             }
             let shared = self.shared.clone();
             let mut shell = shared.borrow_mut();
-            if !shell.engine.is_accepting(self.key) {
+            if !shell.is_accepting(self.key) {
                 shell.leave_unread(self.key);
                 return Poll::Pending;
             }

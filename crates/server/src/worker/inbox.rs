@@ -30,6 +30,8 @@ pub(crate) enum Input {
     Acknowledged(Ticket, Result<Vec<Position>, Error>),
     /// A history was read.
     History(Ticket, Result<Answer, Error>),
+    /// Publishes to a stream need not wait for its consumers any more.
+    Opened(StreamIndex),
     /// Something to do with the worker's own state.
     Do(Box<dyn FnOnce(&mut Shell) + Send>),
     /// Leave: the thread ends.

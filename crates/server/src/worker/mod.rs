@@ -1,5 +1,7 @@
 //! Worker threads: each drives one [`engine::Worker`] and owns its clients' sockets for life.
 
+/// Publishes that wait for consumers.
+mod held;
 /// The way into a worker.
 mod inbox;
 /// A worker's state beside the engine: sockets, scratch buffers.

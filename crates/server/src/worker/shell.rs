@@ -7,6 +7,7 @@ use engine::{ClientKey, Now, Request, StreamIndex, Worker};
 use protocol::{ClientId, CloseReason};
 use websocket::Inflater;
 
+use super::held::Held;
 use super::inbox::{Input, WakeInbox};
 use crate::absent::{Continuity, Heir};
 use crate::endpoint::Coming;
@@ -37,6 +38,8 @@ pub(crate) struct Shell {
     behind: Vec<StreamIndex>,
     /// Clients that are not read until the engine takes commands from them again.
     unread: Vec<ClientKey>,
+    /// Publishes that wait for a stream's consumers.
+    pub(super) held: Held,
     /// Writes that were tried, each a system call.
     pub(crate) writes: u64,
     /// Until when the worker's loop rests, in ms of its clock, where it does.
@@ -85,6 +88,7 @@ impl Shell {
             inflater: Inflater::new(),
             behind: Vec::new(),
             unread: Vec::new(),
+            held: Held::default(),
             writes: 0,
             sleeps_until_ms: None,
         }
@@ -125,6 +129,7 @@ impl Shell {
     pub(crate) fn disconnect(&mut self, key: ClientKey) {
         let now = self.now();
         self.remember(key);
+        self.forget_publisher(key);
         self.engine.disconnect(now, key);
         let is_it = |client: &mut Client| client.key == key;
         let gone = self.clients.get_mut(key.place as usize).and_then(|at| at.take_if(is_it));
@@ -197,6 +202,7 @@ impl Shell {
                 self.engine.handle_acknowledged(now, ticket, result);
             }
             Input::History(ticket, result) => self.engine.handle_history(now, ticket, result),
+            Input::Opened(stream) => self.release(stream),
             Input::Do(what) => what(self),
             Input::Accepted(..) | Input::Attached(_) | Input::Stop => {}
         }
@@ -293,17 +299,7 @@ impl Shell {
         let Some(inbox) = self.node.inbox(self.place) else { return };
         let broker = &self.node.broker;
         match request {
-            Request::Append { ticket, stream, draft } => {
-                let answer = move |mut results: Vec<_>| {
-                    if let Some(result) = results.pop() {
-                        inbox.push(Input::Appended(ticket, result));
-                    }
-                };
-                match self.node.check_draft(&draft) {
-                    Ok(()) => broker.append(stream, vec![*draft], Box::new(answer)),
-                    Err(error) => answer(vec![Err(error)]),
-                }
-            }
+            Request::Append { ticket, stream, draft } => self.publish(ticket, stream, draft),
             Request::Read { stream, after, bytes_max } => {
                 let answer = move |page| inbox.push(Input::Page(stream, after, page));
                 broker.read(stream, after, bytes_max, Box::new(answer));
@@ -313,13 +309,10 @@ impl Shell {
                 broker.locate(stream, *selector, what, Box::new(answer));
             }
             Request::Cursor { ticket, stream, device } => {
-                let answer = move |cursor| inbox.push(Input::Cursor(ticket, stream, cursor));
-                broker.cursor(stream, device, Box::new(answer));
+                self.load_cursor(ticket, stream, device);
             }
             Request::Acknowledge { ticket, device, positions } => {
-                let answer = move |result| inbox.push(Input::Acknowledged(ticket, result));
-                let broker = broker.as_ref();
-                engine::cursors::acknowledge(broker, &device, positions, Box::new(answer));
+                self.acknowledge(ticket, device, positions);
             }
             Request::History { ticket, stream, viewer, history } => {
                 let selector = engine::Selector {
@@ -345,7 +338,7 @@ impl Shell {
             Peer::WebSocket(peer) => {
                 let now = self.now();
                 let slow_timeout_ms = self.node.config().server.slow_timeout.as_ms();
-                let is_read = self.engine.is_accepting(key);
+                let is_read = self.is_accepting(key);
                 match peer.heartbeat(now.ms, slow_timeout_ms, is_read) {
                     ws::Heartbeat::Ping => {
                         let number = self.engine.ping(key);
@@ -401,7 +394,7 @@ impl Shell {
         }
     }
 
-    /// A client that the engine takes nothing from at the moment is not read until it does.
+    /// A client that nothing is taken from at the moment is not read until it does.
     pub(crate) fn leave_unread(&mut self, key: ClientKey) {
         if !self.unread.contains(&key) {
             self.unread.push(key);
@@ -412,7 +405,7 @@ impl Shell {
         let mut unread = std::mem::take(&mut self.unread);
         unread.retain(|key| {
             let Some(client) = self.client(*key) else { return false };
-            if !self.engine.is_accepting(*key) {
+            if !self.is_accepting(*key) {
                 return true;
             }
             if let Peer::WebSocket(peer) = &client.peer {

@@ -16,6 +16,11 @@ pub const NAME_BYTES_MAX: usize = 255;
 /// What a field is called in JSON, and its number in `tidings.proto`.
 pub(super) type Key = (&'static str, u32);
 
+/// Whether a device can have this name.
+pub fn is_device(name: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
+}
+
 /// Where a value stands in a message; spelled out only for errors.
 #[derive(Clone, Copy)]
 pub(super) enum Path<'p> {

@@ -31,7 +31,7 @@ mod tests;
 
 pub use encode::{push_appended, push_error_object};
 pub use event::push_event_object;
-pub use fields::NAME_BYTES_MAX;
+pub use fields::{NAME_BYTES_MAX, is_device};
 pub use filter::read_filter;
 
 use crate::command::Request;

@@ -80,7 +80,6 @@ fn every_key_of_the_example_is_known_and_what_is_missing_is_refused() {
         "listen.tls",
         "nats.url",
         "redis.url",
-        "stream.wait_for",
         "auth.keys",
         "auth.jwks",
         "auth.http",

@@ -184,3 +184,31 @@ fn with_a_directory_streams_are_buffered_unless_they_say() {
     assert_eq!(of(&with), [Some(Buffered), Some(Memory), Some(Buffered), Some(Memory)]);
     assert_eq!(of(&streams), [Some(Memory); 4]);
 }
+
+#[test]
+fn publishers_wait_for_a_device_that_can_exist() {
+    let stream = |wait_for: &str| {
+        format!("[[stream]]\nname = \"audio\"\ntopics = [\"audio.>\"]\nwait_for = {wait_for}\n")
+    };
+    check(
+        &stream("{ device = \"\" }"),
+        r#"
+error: stream `audio` waits for a device that cannot exist
+ --> tidings.toml:4:23
+  |
+4 | wait_for = { device = "" }
+  |                       ^^ 1 to 255 bytes without control characters
+"#,
+    );
+    for (wrong, expected) in [
+        ("{ bytes = \"1MiB\" }", "`stream.wait_for` needs `device`"),
+        ("{ device = \"a\", bytes = \"0B\" }", "`bytes` must be between 1B and 1GiB"),
+        ("{ device = \"a\", bytes = \"2GiB\" }", "`bytes` must be between 1B and 1GiB"),
+        ("{ device = \"a\", size = 1 }", "unknown key `size` in `stream.wait_for`"),
+    ] {
+        assert_eq!(titles(&stream(wrong)), [expected], "{wrong}");
+    }
+    let config = parse(&stream("{ device = \"recognizer\" }")).unwrap().config;
+    let wait_for = config.streams.iter().find_map(|stream| stream.wait_for.clone()).unwrap();
+    assert_eq!((&*wait_for.device, wait_for.bytes.as_bytes()), ("recognizer", 1 << 20));
+}

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use protocol::{Draft, Error, ErrorCode};
+use protocol::{Error, ErrorCode};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// What the events of requests may hold that the broker has not answered, in bytes.
@@ -26,12 +26,11 @@ impl Default for Admission {
 }
 
 impl Admission {
-    /// Room for these events, which is given back when the answer is dropped.
+    /// Room for events of so many bytes, which is given back when the answer is dropped.
     ///
     /// # Errors
     /// [`ErrorCode::Overloaded`] where there is none for a while: nothing was published.
-    pub(super) async fn admit(&self, drafts: &[Draft]) -> Result<SemaphorePermit<'_>, Error> {
-        let bytes: usize = drafts.iter().map(Draft::bytes).sum();
+    pub(super) async fn admit(&self, bytes: usize) -> Result<SemaphorePermit<'_>, Error> {
         // What is larger than all the room takes all of it.
         let permits = bytes.div_ceil(PERMIT_BYTES).min(PERMITS_MAX);
         let permits = u32::try_from(permits).unwrap_or(u32::MAX);
@@ -47,35 +46,26 @@ impl Admission {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-    use protocol::{Payload, Topic};
-
     use super::*;
-
-    fn drafts(bytes: usize) -> Vec<Draft> {
-        let payload = Payload::Json(Bytes::from(vec![b'1'; bytes]));
-        vec![Draft::new(Topic::parse("a").unwrap(), payload)]
-    }
 
     #[tokio::test(start_paused = true)]
     async fn who_finds_no_room_for_a_while_is_told_to_come_back() {
         let admission = Admission::default();
-        let held = admission.admit(&drafts(BYTES_MAX - (1 << 20))).await.unwrap();
-        let small = admission.admit(&drafts(100)).await.unwrap();
-        let refused = admission.admit(&drafts(2 << 20)).await.unwrap_err();
+        let held = admission.admit(BYTES_MAX - (1 << 20)).await.unwrap();
+        let small = admission.admit(100).await.unwrap();
+        let refused = admission.admit(2 << 20).await.unwrap_err();
         assert_eq!((refused.code, refused.retry_after_ms), (ErrorCode::Overloaded, Some(RETRY_MS)));
         // Who waits no more keeps nobody else out.
-        drop(admission.admit(&drafts(100)).await.unwrap());
+        drop(admission.admit(100).await.unwrap());
         drop((held, small));
-        assert!(admission.admit(&drafts(2 * BYTES_MAX)).await.is_ok());
+        assert!(admission.admit(2 * BYTES_MAX).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_goes_on_when_there_is_room() {
         let admission = Admission::default();
-        let held = admission.admit(&drafts(BYTES_MAX)).await.unwrap();
-        let mine = drafts(100);
-        let (admitted, ()) = tokio::join!(admission.admit(&mine), async {
+        let held = admission.admit(BYTES_MAX).await.unwrap();
+        let (admitted, ()) = tokio::join!(admission.admit(100), async {
             tokio::time::sleep(WAIT / 2).await;
             drop(held);
         });

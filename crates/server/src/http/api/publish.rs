@@ -3,6 +3,8 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use engine::StreamIndex;
+use futures_util::future::join_all;
 use http::{HeaderMap, header};
 use protocol::dialects::native::{push_appended, push_error_object};
 use protocol::{
@@ -181,52 +183,74 @@ fn payload_of(content_type: Option<String>, body: Bytes) -> std::result::Result<
     Ok(Payload::Json(Bytes::copy_from_slice(data.get().as_bytes())))
 }
 
-/// Appends drafts, each to its stream, and waits for the answers in the order of the drafts.
-pub(super) async fn append(
-    node: &Node,
+/// Events of one stream, and their places among all that were sent together.
+struct Part {
+    stream: StreamIndex,
+    places: Vec<usize>,
     drafts: Vec<Draft>,
-) -> Vec<std::result::Result<Appended, Error>> {
-    let admitted = match node.admission.admit(&drafts).await {
-        Ok(admitted) => admitted,
-        Err(error) => return drafts.iter().map(|_| Err(error.clone())).collect(),
-    };
-    let mut results: Vec<Option<std::result::Result<Appended, Error>>> = Vec::new();
-    let mut by_stream: Vec<(engine::StreamIndex, Vec<usize>, Vec<Draft>)> = Vec::new();
+}
+
+/// Appends drafts, each to its stream, and waits for the answers in the order of the drafts.
+pub(super) async fn append(node: &Node, drafts: Vec<Draft>) -> Vec<Answer> {
+    let mut results: Vec<Option<Answer>> = Vec::new();
+    let mut parts: Vec<Part> = Vec::new();
     for (place, draft) in drafts.into_iter().enumerate() {
         match stream_of(node, &draft) {
             Ok(stream) => {
                 results.push(None);
-                match by_stream.iter_mut().find(|(at, ..)| *at == stream) {
-                    Some((_, places, drafts)) => {
-                        places.push(place);
-                        drafts.push(draft);
+                match parts.iter_mut().find(|part| part.stream == stream) {
+                    Some(part) => {
+                        part.places.push(place);
+                        part.drafts.push(draft);
                     }
-                    None => by_stream.push((stream, vec![place], vec![draft])),
+                    None => parts.push(Part { stream, places: vec![place], drafts: vec![draft] }),
                 }
             }
             Err(error) => results.push(Some(Err(error))),
         }
     }
-    let mut waiting = Vec::new();
-    for (stream, places, drafts) in by_stream {
-        let (answer, answered) = oneshot::channel();
-        node.metrics.published(drafts.len() as u64);
-        node.broker.append(stream, drafts, Box::new(move |appended| drop(answer.send(appended))));
-        waiting.push((places, answered));
-    }
-    for (places, answered) in waiting {
-        for (place, result) in places.into_iter().zip(answered.await.unwrap_or_default()) {
+    let answered = join_all(parts.into_iter().map(|part| append_part(node, part))).await;
+    for (places, answers) in answered {
+        for (place, result) in places.into_iter().zip(answers) {
             if let Some(slot) = results.get_mut(place) {
                 *slot = Some(result);
             }
         }
     }
-    drop(admitted);
     let unknown = || Err(Error::new(ErrorCode::Internal, "the broker did not answer"));
     results.into_iter().map(|result| result.unwrap_or_else(unknown)).collect()
 }
 
-fn stream_of(node: &Node, draft: &Draft) -> std::result::Result<engine::StreamIndex, Error> {
+/// What became of one event.
+type Answer = std::result::Result<Appended, Error>;
+
+/// Appends what goes to one stream, once its consumers and the broker have room.
+async fn append_part(
+    node: &Node,
+    Part { stream, places, drafts }: Part,
+) -> (Vec<usize>, Vec<Answer>) {
+    let refused = |error: Error| vec![Err(error); places.len()];
+    if let Some(gate) = node.gates.of(stream)
+        && let Err(error) = gate.wait().await
+    {
+        let answers = refused(error);
+        return (places, answers);
+    }
+    let bytes = drafts.iter().map(Draft::bytes).sum();
+    let _admitted = match node.admission.admit(bytes).await {
+        Ok(admitted) => admitted,
+        Err(error) => {
+            let answers = refused(error);
+            return (places, answers);
+        }
+    };
+    let (answer, answered) = oneshot::channel();
+    node.metrics.published(drafts.len() as u64);
+    node.append(stream, drafts, Box::new(move |appended| drop(answer.send(appended))));
+    (places, answered.await.unwrap_or_default())
+}
+
+fn stream_of(node: &Node, draft: &Draft) -> std::result::Result<StreamIndex, Error> {
     node.check_draft(draft)?;
     if draft.topic.is_system() {
         return Err(Error::new(
