@@ -126,3 +126,9 @@ fn every_invariant_names_a_test_that_exists() {
     let sources: Vec<Source> = files("rs").map(Source::read).collect();
     none(documents::untested_invariants(&read(DOCUMENT), &sources));
 }
+
+#[test]
+fn every_fault_names_a_test_that_exists() {
+    let sources: Vec<Source> = files("rs").map(Source::read).collect();
+    none(documents::untested_faults(&read("docs/faults.md"), &sources));
+}

@@ -2,8 +2,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-pub(crate) const HELP: &str =
-    "[ROUNDS]   tries every fault of the disk, those that strike at random so often (100)";
+pub(crate) const HELP: &str = "[ROUNDS]   tries every fault of the disk and the clock, those that strike at random so often (100)";
 
 /// Runs the tests of faults at length and prints what came of each.
 #[expect(clippy::print_stdout, reason = "a report")]
@@ -13,11 +12,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         [rounds] => rounds.parse().context("ROUNDS is a number")?,
         _ => bail!("usage: cargo xtask faults {HELP}"),
     };
-    if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
-        println!("strace is missing, and installed");
-        let install = ["install", "--yes", "--no-install-recommends", "strace"];
+    for tool in ["strace", "faketime"] {
+        if Command::new(tool).arg("--version").stdout(Stdio::null()).status().is_ok() {
+            continue;
+        }
+        println!("{tool} is missing, and installed");
+        let install = ["install", "--yes", "--no-install-recommends", tool];
         let status = Command::new("apt-get").args(install).status();
-        ensure!(status.is_ok_and(|status| status.success()), "strace cannot be installed");
+        ensure!(status.is_ok_and(|status| status.success()), "{tool} cannot be installed");
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut tests = Command::new(cargo);

@@ -113,6 +113,31 @@ pub(crate) fn untested_invariants(document: &str, sources: &[Source]) -> Vec<Str
     breaches
 }
 
+/// Rows of the table of faults whose last column names no test in backticks, or one that does not
+/// exist, spelled as for [`untested_invariants`].
+pub(crate) fn untested_faults(document: &str, sources: &[Source]) -> Vec<String> {
+    let mut breaches = Vec::new();
+    let mut is_empty = true;
+    for line in document.lines() {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [row, .., tests] = &cells[..] else { continue };
+        if row.parse::<u32>().is_err() {
+            continue;
+        }
+        is_empty = false;
+        let tests: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        if tests.is_empty() {
+            breaches.push(format!("fault {row} names no test"));
+        }
+        let missing = tests.into_iter().filter(|test| !exists(test, sources));
+        breaches.extend(missing.map(|test| format!("fault {row}: there is no `{test}`")));
+    }
+    if is_empty {
+        breaches.push("there is no table whose rows begin with numbers".to_owned());
+    }
+    breaches
+}
+
 fn invariants(document: &str) -> Vec<String> {
     let is_heading = |line: &str| line.starts_with('#');
     let lines = document.lines().skip_while(|l| !(is_heading(l) && l.contains("Invariants")));
@@ -214,5 +239,16 @@ mod tests {
         assert_eq!(judge("1. One, test: `tests/b.rs`").len(), 1);
         assert_eq!(judge("1. One, test: `tests/a.rs::holds`").len(), 1);
         assert_eq!(judge("No list.").len(), 1);
+    }
+
+    #[test]
+    fn untested_faults_are_found() {
+        let text = "#[tokio::test] async fn holds() {} fn no() {}";
+        let sources = [Source::parse("tests/a.rs", text)];
+        let judge = |rows: &str| untested_faults(&format!("| # | fault |\n{rows}"), &sources);
+        assert_eq!(judge("| 1 | `x` | `tests/a.rs::holds`, `tests/a.rs` |"), Vec::<String>::new());
+        assert_eq!(judge("| 1 | `tests/a.rs` | none |").len(), 1);
+        assert_eq!(judge("| 1 | x | `tests/a.rs::no`, `tests/b.rs::holds` |").len(), 2);
+        assert_eq!(judge("| x | y |").len(), 1);
     }
 }

@@ -10,6 +10,7 @@ mod publishers;
 mod killed;
 mod disk;
 mod damage;
+mod clock;
 
 /// How often a fault is tried that strikes at random.
 fn rounds() -> u32 {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tidings_tests::harness::server::free_address;
+use tidings_tests::harness::server::{free_address, temporary_directory};
 use tidings_tests::harness::{
     Account, EventSource, Incoming, Socket, TestServer, eventually, http,
 };
@@ -129,6 +129,34 @@ async fn a_terminated_server_sends_its_clients_away_and_they_go_on_with_the_next
     let (mut socket, _) = hello(public, Value::Null).await;
     server.publish("c", json!("live")).await;
     assert_eq!(socket.json_with("event").await["event"]["data"], "live");
+}
+
+#[tokio::test]
+async fn clients_of_a_stream_in_a_directory_go_on_without_a_gap() {
+    let _alone = alone().await;
+    let (addresses, directory) = ([free_address(), free_address()], temporary_directory());
+    let config = format!("{STREAMS}[broker]\ndir = {:?}\n", directory.path());
+    let mut server = TestServer::spawn_with(&config, None, addresses).await;
+    let mut socket = server.connect().await;
+    let mut account = Account::default();
+    account.begin(&socket.subscribe(&["a.>"]).await);
+    server.publish_numbers("a.x", 1..=3).await;
+    account.read(&mut socket, |account| account.at("a") == 3).await;
+    let reader = tokio::spawn(read_until_closed(socket, account));
+    server.signal("TERM");
+    let status = server.ended().await;
+    assert!(status.success(), "{status}: {}", server.log());
+    let (mut account, _) = reader.await.unwrap();
+
+    let server = TestServer::spawn_with(&config, None, addresses).await;
+    server.publish_numbers("a.x", 4..=6).await;
+    let mut socket = server.connect().await;
+    let subscriptions = json!([{ "topics": ["a.>"] }]);
+    let body = json!({ "subscriptions": subscriptions, "resume": account.resume() });
+    socket.ask("hello", body).await;
+    account.read(&mut socket, |account| account.at("a") == 6).await;
+    assert_eq!(account.received("a"), [1, 2, 3, 4, 5, 6]);
+    assert!(account.gaps("a").is_empty());
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ fn clients() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     let soft: usize = line.split_whitespace().nth(3).unwrap().parse().unwrap_or(usize::MAX);
-    5_000.min(soft.saturating_sub(300))
+    10_000.min(soft.saturating_sub(300))
 }
 
 fn subscriptions(client: usize) -> Value {
