@@ -8,6 +8,7 @@
 mod data;
 mod publishers;
 mod killed;
+mod acknowledged;
 mod disk;
 mod damage;
 mod clock;

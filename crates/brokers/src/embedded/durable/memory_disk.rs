@@ -39,6 +39,9 @@ enum Change {
 pub enum Failure {
     /// Writing: half of it is written.
     Write,
+    /// Writing anywhere, for want of room: half of it is written. Where a file was made longer
+    /// without being written, that needs room, too.
+    Room,
     /// Syncing; what was not synced then counts as if it were.
     Sync,
 }
@@ -201,7 +204,8 @@ impl DiskFile for File {
         let mut contents = self.disk.0.lock();
         let mut file = self.bytes.lock();
         let grows = (offset + bytes.len() as u64).saturating_sub(file.now.len() as u64);
-        let fits = contents.room.is_none_or(|room| room >= grows);
+        let has_room = contents.failure != Some(Failure::Room);
+        let fits = has_room && contents.room.is_none_or(|room| room >= grows);
         let is_whole = fits && contents.failure != Some(Failure::Write);
         let some = if is_whole { bytes.len() } else { bytes.len() / 2 };
         let written = bytes.get(..some).unwrap_or_default().to_vec();
