@@ -6,6 +6,8 @@ mod shell;
 mod tally;
 /// The rules about dependencies.
 mod deny;
+/// Programs that tests need, installed where they are missing.
+mod debian;
 /// A browser for the tests that need one.
 mod browser;
 /// The table at the end.
@@ -47,6 +49,11 @@ const STEPS: &[Step] = &[
     step("alone", each_crate_alone),
     step("deny", deny::check),
     fast("tests", |shell| {
+        for tool in ["strace", "faketime"] {
+            if debian::program(shell, tool).is_err() {
+                shell.note(&format!("{tool} cannot be installed: its faults were not tried"));
+            }
+        }
         let all = "test --locked --workspace --no-fail-fast --lib --bins --tests --examples";
         let mut tests = shell.cargo(all);
         tests.env("TIDINGS_PROGRAM", shell.program()?);
