@@ -20,6 +20,11 @@ const BUFFERED: StreamIndex = StreamIndex(0);
 const FSYNC: StreamIndex = StreamIndex(1);
 
 fn table() -> StreamTable {
+    table_of(Durability::Fsync)
+}
+
+/// With a second stream of this durability.
+fn table_of(second: Durability) -> StreamTable {
     let spec = |name: &str, durability| StreamSpec {
         name: StreamName::parse(name).unwrap(),
         topics: vec![Pattern::parse(&format!("{name}.>")).unwrap()],
@@ -28,7 +33,7 @@ fn table() -> StreamTable {
         priority: 0,
         mode: Mode::EVERY,
     };
-    StreamTable::new(vec![spec("buffered", Durability::Buffered), spec("fsync", Durability::Fsync)])
+    StreamTable::new(vec![spec("buffered", Durability::Buffered), spec("fsync", second)])
 }
 
 /// A machine: a disk, and how often it was started.
@@ -43,9 +48,13 @@ impl Machine {
     }
 
     fn serve(&self) -> Embedded {
+        self.serve_with(&table())
+    }
+
+    fn serve_with(&self, table: &StreamTable) -> Embedded {
         let boot = self.boots.load(Ordering::Relaxed).to_string();
         let options = Options { boot: Arc::new(move || boot.clone()), ..Options::default() };
-        Embedded::on_disk(&table(), Arc::new(self.disk.clone()), &options).unwrap()
+        Embedded::on_disk(table, Arc::new(self.disk.clone()), &options).unwrap()
     }
 
     /// Power fails, while a broker runs that never learns of it.
@@ -196,4 +205,21 @@ fn a_panic_in_a_writer_is_fatal_and_everybody_is_answered() {
     let page = answered.recv_timeout(Duration::from_secs(20)).unwrap().unwrap();
     assert_eq!(page.scanned_to, 1);
     armed.store(false, Ordering::Relaxed);
+}
+
+#[test]
+fn a_stream_that_was_in_memory_meanwhile_begins_a_new_epoch() {
+    let machine = Machine::new();
+    let broker = machine.serve();
+    let (first, _) = state(&broker, FSYNC);
+    append(&broker, FSYNC, "1").unwrap();
+    broker.close();
+    drop(broker);
+    let broker = machine.serve_with(&table_of(Durability::Memory));
+    append(&broker, FSYNC, "2").unwrap();
+    drop(broker);
+    let broker = machine.serve();
+    let (second, last) = state(&broker, FSYNC);
+    assert!(second != first, "whoever had 1 would miss 2 and not be told");
+    assert_eq!(last, 1);
 }

@@ -86,13 +86,14 @@ impl Drop for HandshakePlace {
 ///
 /// # Errors
 /// Where the address cannot be had.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn bind(address: SocketAddr, slow_timeout: Duration) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
     socket.set_keepalive(true)?;
+    set_slow_timeout(&socket, Some(slow_timeout))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -106,13 +107,13 @@ pub(crate) async fn accept(node: Arc<Node>, listener: TcpListener, side: Side) {
     };
     let mut worker = 0;
     let mut said_at: Option<Instant> = None;
-    let mut set_ms = None;
+    let mut set_ms = Some(node.config().server.slow_timeout.as_ms());
     loop {
         match accept_one(&listener).await {
             Ok((socket, address)) => {
                 let slow_timeout_ms = Some(node.config().server.slow_timeout.as_ms());
                 if set_ms != slow_timeout_ms {
-                    // At first, or after a reload: the listener for those that come after this one.
+                    // After a reload: the listener for those that come after this one.
                     set_ms = slow_timeout_ms;
                     let timeout = slow_timeout_ms.map(Duration::from_millis);
                     for socket in [listener.get_ref().as_fd(), socket.as_fd()] {
@@ -183,8 +184,8 @@ mod tests {
 
     #[tokio::test]
     async fn connections_have_what_was_set_on_their_listener() {
-        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        set_slow_timeout(&listener, Some(Duration::from_millis(12_345))).unwrap();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = bind(any, Duration::from_millis(12_345)).unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let listener = watch(listener).unwrap();
         let (socket, address) = accept_one(&listener).await.unwrap();

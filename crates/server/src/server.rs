@@ -84,7 +84,8 @@ impl Running {
     pub fn start(parts: Parts) -> Result<Self, StartError> {
         let node = Arc::new(Node::new(parts)?);
         let config = node.config();
-        let mut listeners = vec![open(config.listen.admin, Side::Admin)?];
+        let slow_timeout = Duration::from_millis(config.server.slow_timeout.as_ms());
+        let mut listeners = vec![open(config.listen.admin, Side::Admin, slow_timeout)?];
         let mut public: Vec<SocketAddr> = vec![config.listen.public];
         for endpoint in &config.endpoints {
             let address = config.listener_of(endpoint);
@@ -93,7 +94,7 @@ impl Running {
             }
         }
         for address in public {
-            listeners.push(open(address, Side::Public(address))?);
+            listeners.push(open(address, Side::Public(address), slow_timeout)?);
         }
         let local = |at: usize| -> Result<SocketAddr, std::io::Error> {
             let listener = listeners.get(at).ok_or(std::io::ErrorKind::NotFound)?;
@@ -155,9 +156,13 @@ impl Drop for Running {
     }
 }
 
-fn open(address: SocketAddr, side: Side) -> Result<(std::net::TcpListener, Side), StartError> {
-    let listener =
-        listen::bind(address).map_err(|source| StartError::Listen { address, source })?;
+fn open(
+    address: SocketAddr,
+    side: Side,
+    slow_timeout: Duration,
+) -> Result<(std::net::TcpListener, Side), StartError> {
+    let listener = listen::bind(address, slow_timeout)
+        .map_err(|source| StartError::Listen { address, source })?;
     Ok((listener, side))
 }
 

@@ -100,6 +100,8 @@ impl Embedded {
     fn in_home(table: &StreamTable, home: Arc<Home>, options: &Options) -> Result<Self, OpenError> {
         let open = |(at, spec): (StreamIndex, &StreamSpec)| -> Result<Stream, OpenError> {
             if !durable::is_durable(spec.durability) {
+                // Kept again later, it does not go on with what it was before.
+                home.store.forget_stream(&spec.name)?;
                 return Ok(in_memory(at, spec, options));
             }
             Ok(Stream::Durable(Box::new(durable::Stream::open(&home, at, spec, options)?)))

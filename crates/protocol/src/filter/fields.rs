@@ -2,6 +2,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use smallvec::{SmallVec, smallvec};
 
 use super::pointer::Pointer;
 use crate::event::Payload;
@@ -46,8 +47,8 @@ impl FieldTree {
     fn child(&mut self, at: usize, name: &str) -> usize {
         let new = self.nodes.len();
         let Some(node) = self.nodes.get_mut(at) else { return ROOT };
-        let place = match node.find(name) {
-            Ok(known) => return known,
+        let place = match node.place(name) {
+            Ok(known) => return node.members.get(known).map_or(ROOT, |(_, child)| *child),
             Err(place) => place,
         };
         node.members.insert(place, (name.into(), new));
@@ -96,24 +97,12 @@ impl FieldTree {
             _ => Ok(()),
         }
     }
-
-    /// Forgets what was found at a node and below.
-    fn forget(&self, at: usize, found: &mut [Option<&RawValue>]) {
-        let Some(node) = self.nodes.get(at) else { return };
-        if let Some(slot) = node.slot.and_then(|slot| found.get_mut(slot)) {
-            *slot = None;
-        }
-        for (_, child) in &node.members {
-            self.forget(*child, found);
-        }
-    }
 }
 
 impl Node {
-    /// The child of that name, or where it would stand.
-    fn find(&self, name: &str) -> Result<usize, usize> {
-        let place = self.members.binary_search_by(|(known, _)| (**known).cmp(name))?;
-        self.members.get(place).map(|(_, child)| *child).ok_or(place)
+    /// The place of the child of that name, or where it would stand.
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.members.binary_search_by(|(known, _)| (**known).cmp(name))
     }
 }
 
@@ -132,15 +121,17 @@ impl<'de> Visitor<'de> for Walk<'_, '_, 'de> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(child) = map.next_key_seed(Name(self.node))? {
-            match child {
+        // Of members of one name the last counts: none is looked into before all are known.
+        let mut last: SmallVec<[Option<&RawValue>; 8]> = smallvec![None; self.node.members.len()];
+        while let Some(place) = map.next_key_seed(Name(self.node))? {
+            match place.and_then(|place| last.get_mut(place)) {
                 None => drop(map.next_value::<IgnoredAny>()?),
-                Some(child) => {
-                    let raw = map.next_value()?;
-                    self.tree.forget(child, self.found);
-                    self.tree.take(child, raw, self.found).map_err(serde::de::Error::custom)?;
-                }
+                Some(member) => *member = Some(map.next_value()?),
             }
+        }
+        for ((_, child), raw) in self.node.members.iter().zip(last) {
+            let Some(raw) = raw else { continue };
+            self.tree.take(*child, raw, self.found).map_err(serde::de::Error::custom)?;
         }
         Ok(())
     }
@@ -163,7 +154,7 @@ impl<'de> Visitor<'de> for Walk<'_, '_, 'de> {
     }
 }
 
-/// Reads a member's name: the child of that name, without a copy of it.
+/// Reads a member's name: its place among those that are looked up, without a copy of it.
 struct Name<'t>(&'t Node);
 
 impl<'de> DeserializeSeed<'de> for Name<'_> {
@@ -182,6 +173,6 @@ impl Visitor<'_> for Name<'_> {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.0.find(name).ok())
+        Ok(self.0.place(name).ok())
     }
 }

@@ -3,6 +3,8 @@ use std::fmt::Write as _;
 
 /// Exponents beyond this are taken for this: no two numbers that anybody writes differ by it.
 const EXPONENT_MAX: i64 = 1 << 40;
+/// Longer numbers of events are no numbers: they would have to be read for every filter.
+const COMPARED_BYTES_MAX: usize = 1_000;
 /// Numbers with at most so many digits before the point are written without an exponent.
 const WHOLE_DIGITS_MAX: i64 = 21;
 /// Numbers with fewer zeros than this behind the point are written without an exponent.
@@ -27,6 +29,9 @@ impl Number {
 
     /// How the number that `text` spells compares with this one; `None` where it spells none.
     pub(super) fn compared(&self, text: &str) -> Option<Ordering> {
+        if text.len() > COMPARED_BYTES_MAX {
+            return None;
+        }
         Some(Decimal::read(text)?.compare(&Decimal::read(&self.text)?))
     }
 }

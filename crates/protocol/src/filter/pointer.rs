@@ -3,6 +3,9 @@ use std::fmt;
 use crate::error::Error;
 use crate::topic::quoted;
 
+/// Most names of a pointer: data do not nest deeper.
+const NAMES_MAX: usize = 32;
+
 /// Names a field of JSON data (RFC 6901): `/a/0/b`; the empty one names the data as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pointer {
@@ -14,10 +17,14 @@ impl Pointer {
     ///
     /// # Errors
     /// `bad_request` where it neither is empty nor begins with `/`, or has a `~` that is followed
-    /// by neither `0` nor `1`.
+    /// by neither `0` nor `1`, or more than 32 names.
     pub fn parse(text: &str) -> Result<Self, Error> {
         if !(text.is_empty() || text.starts_with('/')) {
             let message = format!("{} is no JSON pointer: it must begin with `/`", quoted(text));
+            return Err(Error::bad_request(message));
+        }
+        if text.matches('/').count() > NAMES_MAX {
+            let message = format!("a JSON pointer has at most {NAMES_MAX} names");
             return Err(Error::bad_request(message));
         }
         let mut parts = text.split('~');

@@ -21,12 +21,11 @@ impl Condition {
 impl Test {
     fn holds(&self, json: &str) -> bool {
         match self {
+            Self::Compare(Comparison::Eq, value) => value.equals(json),
             Self::Compare(comparison, value) => {
                 value.compared(json).is_some_and(|order| comparison.holds(order))
             }
-            Self::In(values) => {
-                values.iter().any(|value| value.compared(json) == Some(Ordering::Equal))
-            }
+            Self::In(values) => values.iter().any(|value| value.equals(json)),
             Self::Exists => true,
             Self::Prefix(prefix) => text(json).is_some_and(|text| text.starts_with(&**prefix)),
         }
@@ -47,6 +46,17 @@ impl Comparison {
 }
 
 impl Scalar {
+    /// Whether a JSON value is equal to this one.
+    fn equals(&self, json: &str) -> bool {
+        // A text takes between one and six bytes of JSON for each of its own.
+        let is_far =
+            |value: &str| !(value.len()..=6 * value.len()).contains(&json.len().saturating_sub(2));
+        match self {
+            Self::Text(value) if is_far(value) => false,
+            _ => self.compared(json) == Some(Ordering::Equal),
+        }
+    }
+
     /// How a JSON value compares with this one; `None` where it is of another type.
     fn compared(&self, json: &str) -> Option<Ordering> {
         match self {

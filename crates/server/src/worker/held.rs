@@ -165,6 +165,10 @@ impl Shell {
     /// acknowledges nothing.
     pub(crate) fn check_consumer(&mut self, stream: StreamIndex, client: ClientKey) {
         let Some(gate) = self.node.gates.of(stream) else { return };
+        // While it subscribes it does not read yet.
+        if !self.engine.is_accepting(client) {
+            return;
+        }
         let name = self.node.table.spec(stream).map(|spec| &spec.name);
         let view = self.engine.view(client);
         let reads = view.is_some_and(|view| view.positions.iter().any(|p| Some(&p.stream) == name));

@@ -101,15 +101,24 @@ pub(crate) fn write_all(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result
     disk.sync()
 }
 
-/// Whether an error means that there is no room, which passes when somebody makes some.
+/// Too many open files: in the system, and in the process (errno(3)).
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
+
+/// Whether an error means that there is no room, on the disk or for another open file, which passes when somebody makes some.
 pub(crate) fn is_full(error: &io::Error) -> bool {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+    use io::ErrorKind::{FileTooLarge, OutOfMemory, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge | OutOfMemory)
+        || error.raw_os_error().is_some_and(|code| matches!(code, ENFILE | EMFILE))
 }
 
 /// A directory of the file system.
 #[derive(Debug)]
-pub struct Directory(PathBuf);
+pub struct Directory {
+    path: PathBuf,
+    /// Open, so that it can be synced when no more files can be opened.
+    handle: File,
+}
 
 impl Directory {
     /// The directory at `path`, made where it is missing.
@@ -123,14 +132,14 @@ impl Directory {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
         }
-        Ok(Self(path.to_owned()))
+        Ok(Self { path: path.to_owned(), handle: File::open(path)? })
     }
 }
 
 impl Disk for Directory {
     fn list(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in fs::read_dir(&self.0)? {
+        for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             if entry.file_type()?.is_file() {
                 names.extend(entry.file_name().into_string());
@@ -142,23 +151,23 @@ impl Disk for Directory {
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true);
-        Ok(Arc::new(options.open(self.0.join(name))?))
+        Ok(Arc::new(options.open(self.path.join(name))?))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(OpenOptions::new().read(true).write(true).open(self.0.join(name))?))
+        Ok(Arc::new(OpenOptions::new().read(true).write(true).open(self.path.join(name))?))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.0.join(name))
+        fs::remove_file(self.path.join(name))
     }
 
     fn sync(&self) -> io::Result<()> {
-        File::open(&self.0)?.sync_all()
+        self.handle.sync_all()
     }
 
     fn directory(&self, name: &str) -> io::Result<Arc<dyn Disk>> {
-        Ok(Arc::new(Self::new(&self.0.join(name))?))
+        Ok(Arc::new(Self::new(&self.path.join(name))?))
     }
 }
 

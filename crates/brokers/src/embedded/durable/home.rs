@@ -80,8 +80,16 @@ impl Home {
         lock: Option<File>,
         options: &Options,
     ) -> Result<Arc<Self>, OpenError> {
-        let store = Arc::new(Store::open(&*disk)?);
-        let key = store.key(&*options.random)?;
+        let open = || -> Result<_, redb::Error> {
+            let store = Arc::new(Store::open(&*disk)?);
+            let key = store.key(&*options.random)?;
+            Ok((store, key))
+        };
+        // redb panics at some of what damage leaves.
+        let opened = engine::isolated(open);
+        let (store, key) = opened.unwrap_or_else(|_| {
+            Err(redb::Error::Corrupted("it cannot be understood".to_owned()))
+        })?;
         let readers = Readers::start().map_err(redb::Error::Io)?;
         let keeper = Keeper::start(store.clone(), options).map_err(redb::Error::Io)?;
         let boot = (options.boot)();

@@ -231,7 +231,9 @@ impl Keeping {
 
     /// Shows what is stored, and then answers.
     fn answer(&mut self, changes: BTreeMap<StreamName, Change>, now: Now) {
-        if !changes.is_empty() && std::mem::take(&mut self.is_full) {
+        // A transaction that only removes finds room where there is none.
+        let mut rows = changes.values().flat_map(|change| change.rows.values());
+        if rows.any(Option::is_some) && std::mem::take(&mut self.is_full) {
             let text = "there is room for what devices acknowledge again".to_owned();
             (self.tell)(Notice { level: Level::Info, text });
         }

@@ -275,8 +275,12 @@ impl Log {
                 if is_gone { catalog.segments.pop_front() } else { None }
             };
             let Some(oldest) = oldest else { break };
-            let removed = self.disk.remove(&log_name(oldest.base));
-            removed.map_err(Trouble::Broken)?;
+            match self.disk.remove(&log_name(oldest.base)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Trouble::Broken(error));
+                }
+                _ => {}
+            }
             // Where it is left behind, it is removed at the next start.
             let _ = self.disk.remove(&index_name(oldest.base));
         }

@@ -5,9 +5,11 @@ use protocol::{Audience, ClientId, Draft, Event, Payload, Publisher, Seq, Topic}
 
 // A record, all numbers little-endian:
 //
-//   length u32 │ checksum u32 │ version u8, 3 × 0 │ pending u32 │ seq u64 │ time u64 │ age u64 │ fields
+//   length u32 │ checksum u32 │ version u8, check u24 │ pending u32 │ seq u64 │ time u64 │ age u64 │ fields
 //
-// `length` counts what follows the checksum, which covers length and all that follows. A field is
+// `length` counts what follows the checksum, which covers length and all that follows. `check` is a
+// checksum of length and seq alone: who looks for a record among bytes that somebody published finds
+// out at once that there is none. A field is
 // tag u8, length u32, bytes. Fields of unknown tags are passed over and stay in the file.
 
 /// Bytes before what `length` counts.
@@ -62,6 +64,12 @@ impl Salt {
         parts.iter().for_each(|part| hash.update(part));
         hash.finalize()
     }
+
+    /// Three bytes that tell a record's head from bytes that look like one.
+    fn check(self, length: &[u8], seq: &[u8]) -> [u8; 3] {
+        let [a, b, c, _] = self.checksum(&[length, seq]).to_le_bytes();
+        [a, b, c]
+    }
 }
 
 /// Adds a record.
@@ -77,6 +85,9 @@ pub(crate) fn encode(out: &mut Vec<u8>, salt: Salt, stamp: Stamp, draft: &Draft)
     let length = (out.len() - start - HEAD) as u32;
     let (_, record) = out.split_at_mut(start);
     if let Some((head, body)) = record.split_at_mut_checked(HEAD) {
+        if let Some(place) = body.get_mut(1..4) {
+            place.copy_from_slice(&salt.check(&length.to_le_bytes(), &stamp.seq.to_le_bytes()));
+        }
         let checksum = salt.checksum(&[&length.to_le_bytes(), body]);
         let (first, second) = head.split_at_mut(HEAD / 2);
         first.copy_from_slice(&length.to_le_bytes());
@@ -150,6 +161,10 @@ impl Decoder {
         let length = number::<4>(rest, 0)? as usize;
         // Before the checksum: it would have to be taken of anything.
         if !seqs.contains(&number::<8>(rest, HEAD + 8)?) || length + HEAD < RECORD_MIN {
+            return None;
+        }
+        let check = self.salt.check(rest.get(..4)?, rest.get(HEAD + 8..HEAD + 16)?);
+        if rest.get(HEAD + 1..HEAD + 4)? != check {
             return None;
         }
         let body = rest.get(HEAD..HEAD + length)?;
@@ -312,6 +327,8 @@ mod tests {
         let seal = |mut out: Vec<u8>| {
             let length = (out.len() - HEAD) as u32;
             out[..4].copy_from_slice(&length.to_le_bytes());
+            let check = SALT.check(&length.to_le_bytes(), &1_u64.to_le_bytes());
+            out[HEAD + 1..HEAD + 4].copy_from_slice(&check);
             let checksum = SALT.checksum(&[&length.to_le_bytes(), &out[HEAD..]]);
             out[4..8].copy_from_slice(&checksum.to_le_bytes());
             out

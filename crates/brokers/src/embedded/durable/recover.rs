@@ -79,12 +79,13 @@ impl Log {
         let last = records.last().map_or(last, |record| record.stamp.seq);
         let newest = segments.iter().rev().find_map(|segment| segment.index.blocks.last());
         let (time_ms, age_ms) = newest.map_or((0, 0), |block| (block.time_ms, block.last_age_ms));
-        // No time has passed that the wall clock doesn't show; where it went back, none.
-        let base_ms =
-            if newest.is_some() { age_ms + now.wall_ms.saturating_sub(time_ms) } else { 0 };
-        let age = AgeClock { base_ms, opened_ms: now.steady_ms, now_ms: base_ms };
         let mut ids = IdWindow::new(settings.id_window_ms, settings.id_window_count);
-        let sidecars = restore_ids(&*disk, key, active.base, &mut ids)?;
+        let (sidecars, ids_ms) = restore_ids(&*disk, key, active.base, &mut ids)?;
+        // No time has passed that the wall clock doesn't show; where it went back, none. Where no
+        // event is left, the ids tell how far the log's clock was.
+        let passed_ms = if newest.is_some() { now.wall_ms.saturating_sub(time_ms) } else { 0 };
+        let base_ms = (age_ms + passed_ms).max(ids_ms);
+        let age = AgeClock { base_ms, opened_ms: now.steady_ms, now_ms: base_ms };
         for record in &records {
             if let Some(claim) = Claim::of(&record.event.draft, key) {
                 ids.insert(claim, record.stamp.seq, record.stamp.age_ms);
@@ -209,21 +210,28 @@ impl Opening {
     }
 }
 
-fn restore_ids(disk: &dyn Disk, key: Key, active: Seq, ids: &mut IdWindow) -> io::Result<Sidecars> {
+/// Takes the ids of sealed segments; also the age of the newest.
+fn restore_ids(
+    disk: &dyn Disk,
+    key: Key,
+    active: Seq,
+    ids: &mut IdWindow,
+) -> io::Result<(Sidecars, u64)> {
     let names = disk.list()?;
     let mut bases: Vec<Seq> = names.iter().filter_map(|name| base_of(name, "ids")).collect();
     bases.sort_unstable();
-    let mut sidecars = Sidecars::default();
+    let (mut sidecars, mut newest_ms) = (Sidecars::default(), 0);
     // The ids of the active segment are read from its records.
     for base in bases.into_iter().filter(|base| *base < active) {
         let stored = read_all(&*disk.open(&ids_name(base))?)?;
         let slots = sidecar::decode(&stored, key).unwrap_or_default();
         for Slot { claim, seq, at_ms } in &slots {
             ids.insert(*claim, *seq, *at_ms);
+            newest_ms = newest_ms.max(*at_ms);
         }
         sidecars.push(base, slots.last().map_or(0, |slot| slot.seq));
     }
-    Ok(sidecars)
+    Ok((sidecars, newest_ms))
 }
 
 fn catalog_of(segments: Vec<Segment>, last: Seq, first: Seq) -> Catalog {

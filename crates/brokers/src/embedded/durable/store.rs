@@ -132,6 +132,14 @@ impl Store {
         })
     }
 
+    /// Forgets what was noted of a stream, so that it begins a new epoch where it is opened again.
+    pub(crate) fn forget_stream(&self, name: &StreamName) -> Result<()> {
+        self.change(|changes| {
+            changes.open_table(STREAMS)?.remove(name.as_str())?;
+            Ok(())
+        })
+    }
+
     /// Notes of a stream, which survives a loss of power when this returns.
     pub(crate) fn note(&self, name: &StreamName, note: &Note) -> Result<()> {
         let Noted { synced, first } = note.noted;

@@ -114,7 +114,8 @@ impl Writer {
         } else {
             self.unsynced_since.get_or_insert_with(Instant::now);
         }
-        self.unsettled_since = Some(Instant::now());
+        // Also in a stream that never rests: what is behind the note may be taken for a torn write.
+        self.unsettled_since.get_or_insert_with(Instant::now);
         if std::mem::take(&mut self.is_full) {
             let text = format!("there is room for stream `{}` again", self.shared.name);
             (self.shared.tell)(Notice { level: Level::Info, text });
