@@ -71,6 +71,7 @@ pub(crate) struct Args {
 
 /// Runs it until it is drained.
 pub(crate) fn run(args: Args, out: &mut Output) -> Result {
+    serve::raise_descriptor_limit();
     let rendered = |errors: server::config::ConfigErrors| {
         Failure::configuration(errors.render(output::is_colourful()))
     };

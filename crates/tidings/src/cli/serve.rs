@@ -2,6 +2,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use brokers::OpenError;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use server::config::{Config, Loaded, LogFormat, load};
 use server::{Node, Running, StartError};
@@ -34,8 +35,16 @@ pub(crate) struct Args {
     setup: Setup,
 }
 
+/// Every client takes a descriptor, and shells give few by default: takes as many as it may.
+pub(super) fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where that is refused, it serves fewer clients.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
 /// Runs the server until it is drained.
 pub(crate) fn run(args: Args, out: &mut Output) -> Result {
+    raise_descriptor_limit();
     let loaded = args.setup.load()?;
     let logging = Logging::start(&loaded.config.log);
     tell_where_logs_go(&loaded);
