@@ -206,11 +206,15 @@ async fn overlapping_subscriptions_of_a_connection_bring_each_event_once() {
     let until = several.account.at("b");
     let expected = seqs(&published, "b", (position(&b, "b"), until), |_| true);
     assert_eq!(several.account.received("b"), expected);
-    // A replay is exactly what was asked for, up to the place where the subscription went live.
-    let wanted = seqs(&published, "a", (0, all_after), |_| true);
-    assert_eq!(several.account.replay(&s2, "a").0, &wanted[wanted.len() - 30..]);
-    let wanted = seqs(&published, "a", (0, position(&b, "a")), |topic| topic == "a.y");
-    assert_eq!(several.account.replay(&s3, "a").0, &wanted[wanted.len() - 10..]);
+    // A replay is what was asked for, and what came while it was looked for, up to the place where
+    // the subscription went live.
+    for (subscription, count, until, topics) in
+        [(&s2, 30, all_after, "a."), (&s3, 10, position(&b, "a"), "a.y")]
+    {
+        let wanted = seqs(&published, "a", (0, until), |topic| topic.starts_with(topics));
+        let (replay, _) = several.account.replay(subscription, "a");
+        assert!(replay.len() >= count && wanted.ends_with(replay), "{replay:?} of {wanted:?}");
+    }
 }
 
 #[tokio::test]

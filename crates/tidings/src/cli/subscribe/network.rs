@@ -190,18 +190,20 @@ impl Talk {
         loop {
             let item = tokio::select! {
                 item = subscription.next() => item,
-                () = self.news.closed() => {
-                    let _ = timeout(LEAVE_MAX, acknowledging.end(&mut subscription)).await;
-                    return None;
-                }
+                () = self.news.closed() => break,
             };
             let item = match item {
                 Ok(item) => item,
                 Err(error) => return Some(error),
             };
             self.progress.note(&item);
-            self.news.send(News::Item(item)).await.ok()?;
+            if self.news.send(News::Item(item)).await.is_err() {
+                break;
+            }
         }
+        // Nobody listens any more; what was printed before is still said.
+        let _ = timeout(LEAVE_MAX, acknowledging.end(&mut subscription)).await;
+        None
     }
 
     /// Says what was printed, as it is, where the device's place is kept. Apart from what comes:
