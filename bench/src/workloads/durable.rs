@@ -139,8 +139,9 @@ fn append_and_sync(directory: &Path, arguments: &Arguments, time: Duration) -> R
         file.sync_data()?;
         syncs.push(sync_begun.elapsed());
         events += batch.len();
-        // A producer whose time is over does not wait for its answer.
-        batch.into_iter().for_each(|producer| drop(producer.send(())));
+        for producer in batch {
+            let _ = producer.send(());
+        }
     }
     let mut times = Vec::new();
     for producer in producers {
