@@ -1,10 +1,12 @@
-//! Publishers that wait until the disk has their events, beside a loop that only appends and syncs.
+//! Publishers that wait until the disk has their events, beside a bare loop that only appends and
+//! syncs for as many producers within its process.
 
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
@@ -47,6 +49,13 @@ struct Round {
     p99_ms: f64,
 }
 
+/// What the bare loop reached, and what one sync and batch of it were.
+struct Bare {
+    round: Round,
+    sync_p50_ms: f64,
+    batch: f64,
+}
+
 #[expect(clippy::print_stdout, reason = "results")]
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let time = Duration::from_secs(arguments.seconds);
@@ -58,18 +67,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         served.push(serve(directory.path(), arguments, time)?);
     }
     // Of neighbours in time: a disk that others use as well changes from one second to the next.
-    let pairs = served.iter().zip(&bare);
-    let mut ratios: Vec<f64> = pairs.map(|(served, bare)| served.per_s / bare.per_s).collect();
-    ratios.sort_by(f64::total_cmp);
-    let (served, bare) = (median(&mut served), median(&mut bare));
+    let pairs = || served.iter().zip(&bare);
+    let rates = sorted(pairs().map(|(served, bare)| served.per_s / bare.round.per_s));
+    let waits = sorted(pairs().map(|(served, bare)| served.p99_ms / bare.sync_p50_ms));
+    let batch = median(&sorted(bare.iter().map(|bare| bare.batch)));
+    let sync_ms = median(&sorted(bare.iter().map(|bare| bare.sync_p50_ms)));
+    let (served, bare) = (typical(served), typical(bare.into_iter().map(|bare| bare.round)));
     let show = |name: &str, round: &Round| {
         let Round { per_s, p50_ms, p99_ms } = round;
         println!("{name}: {per_s:.0} events/s, p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms");
     };
     show("Tidings, fsync", &served);
-    show("bare append and fdatasync", &bare);
-    let shown: Vec<String> = ratios.iter().map(|ratio| format!("{:.0}", ratio * 100.0)).collect();
-    println!("of the bare loop Tidings reaches, round by round: {} %", shown.join(", "));
+    show("bare loop", &bare);
+    println!("one fdatasync of the bare loop: p50 {sync_ms:.2} ms, of {batch:.1} events");
+    let shown: Vec<String> = rates.iter().map(|ratio| format!("{:.0}", ratio * 100.0)).collect();
+    println!("events of the bare loop that Tidings reaches, by round: {} %", shown.join(", "));
+    let shown: Vec<String> = waits.iter().map(|ratio| format!("{ratio:.1}")).collect();
+    println!("p99 of Tidings in fdatasyncs, by round: {}", shown.join(", "));
     let figures = |round: &Round| json!({ "events_per_s": round.per_s, "p50_ms": round.p50_ms, "p99_ms": round.p99_ms });
     let results = json!({
         "machine": machine::describe(),
@@ -77,30 +91,79 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         "bytes": arguments.bytes,
         "tidings": figures(&served),
         "floor": figures(&bare),
-        "ratios": ratios,
+        "floor_fdatasync_p50_ms": sync_ms,
+        "floor_batch": batch,
+        "ratios": rates,
+        "p99_in_fdatasyncs": waits,
     });
     fs::write(arguments.output.join("durable.json"), format!("{results:#}\n"))?;
     Ok(())
 }
 
-fn median(rounds: &mut Vec<Round>) -> Round {
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+fn median(sorted: &[f64]) -> f64 {
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// The round whose rate is in the middle.
+fn typical(rounds: impl IntoIterator<Item = Round>) -> Round {
+    let mut rounds: Vec<Round> = rounds.into_iter().collect();
     rounds.sort_by(|a, b| a.per_s.total_cmp(&b.per_s));
     rounds.swap_remove(rounds.len() / 2)
 }
 
-/// Batches of one event from each publisher, appended and synced: the largest that publishers who
-/// wait can make. Those of the server are whatever waited, and smaller.
-fn append_and_sync(directory: &Path, arguments: &Arguments, time: Duration) -> Result<Round> {
+/// Serves producers that have one event outstanding each: what waits is one batch, so batches form
+/// as they do in the server. An event is nothing but bytes.
+fn append_and_sync(directory: &Path, arguments: &Arguments, time: Duration) -> Result<Bare> {
     let mut file = File::create(directory.join("bare"))?;
-    let batch = vec![b'x'; arguments.publishers * (arguments.bytes + RECORD_BYTES)];
-    let (begun, mut times) = (Instant::now(), Vec::new());
-    while begun.elapsed() < time {
-        let batch_begun = Instant::now();
-        file.write_all(&batch)?;
+    let event = vec![b'x'; arguments.bytes + RECORD_BYTES];
+    let (waiting, waited): (Sender<Sender<()>>, Receiver<Sender<()>>) = channel();
+    let begun = Instant::now();
+    let producers: Vec<_> = (0..arguments.publishers)
+        .map(|_| {
+            let waiting = waiting.clone();
+            std::thread::spawn(move || produce(&waiting, begun + time))
+        })
+        .collect();
+    drop(waiting);
+    let (mut syncs, mut events) = (Vec::new(), 0);
+    while let Ok(first) = waited.recv() {
+        let batch: Vec<Sender<()>> = std::iter::once(first).chain(waited.try_iter()).collect();
+        file.write_all(&event.repeat(batch.len()))?;
+        let sync_begun = Instant::now();
         file.sync_data()?;
-        times.push(batch_begun.elapsed());
+        syncs.push(sync_begun.elapsed());
+        events += batch.len();
+        for producer in batch {
+            let _ = producer.send(());
+        }
     }
-    Ok(round(&mut times, arguments.publishers, begun.elapsed()))
+    let mut times = Vec::new();
+    for producer in producers {
+        times.extend(producer.join().map_err(|_| anyhow!("a producer panicked"))?);
+    }
+    let batch = events as f64 / syncs.len().max(1) as f64;
+    let sync_p50_ms = round(&mut syncs, time).p50_ms;
+    Ok(Bare { round: round(&mut times, time), sync_p50_ms, batch })
+}
+
+/// Hands over one event after the other; how long each took.
+fn produce(waiting: &Sender<Sender<()>>, until: Instant) -> Vec<Duration> {
+    let (done, wait) = channel();
+    let mut times = Vec::new();
+    while Instant::now() < until {
+        let begun = Instant::now();
+        if waiting.send(done.clone()).is_err() || wait.recv().is_err() {
+            break;
+        }
+        times.push(begun.elapsed());
+    }
+    times
 }
 
 fn serve(directory: &Path, arguments: &Arguments, time: Duration) -> Result<Round> {
@@ -127,7 +190,7 @@ fn serve(directory: &Path, arguments: &Arguments, time: Duration) -> Result<Roun
     for publisher in publishers {
         times.extend(publisher.join().map_err(|_| anyhow!("a publisher panicked"))??);
     }
-    Ok(round(&mut times, 1, time))
+    Ok(round(&mut times, time))
 }
 
 /// Publishes one event after the other; how long each acknowledgement took.
@@ -148,12 +211,12 @@ fn publish(address: SocketAddr, data: &[u8], until: Instant) -> Result<Vec<Durat
     Ok(times)
 }
 
-fn round(times: &mut [Duration], events_each: usize, time: Duration) -> Round {
+fn round(times: &mut [Duration], time: Duration) -> Round {
     times.sort_unstable();
     let at = |part: f64| {
         let place = (times.len().saturating_sub(1) as f64 * part) as usize;
         times.get(place).map_or(0.0, |time| time.as_secs_f64() * 1e3)
     };
-    let per_s = (times.len() * events_each) as f64 / time.as_secs_f64();
+    let per_s = times.len() as f64 / time.as_secs_f64();
     Round { per_s, p50_ms: at(0.5), p99_ms: at(0.99) }
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tidings_tests::harness::account::{number, text};
-use tidings_tests::harness::{Pour, Socket};
+use tidings_tests::harness::server::temporary_directory;
+use tidings_tests::harness::{Pour, Socket, TestServer};
 
 use super::start;
 
@@ -153,4 +154,50 @@ async fn whoever_asks_for_every_event_gets_it_beside_one_who_does_not() {
     }
     assert_eq!(every, (0..50).collect::<Vec<_>>());
     assert!(rated.len() <= 5 && rated.is_sorted(), "{rated:?}");
+}
+
+/// Publishes `count` events of `topics` topics, a few of which have their only event at the very
+/// beginning; starts again, and asks for all topics.
+async fn after_a_restart(count: u64, topics: u64) {
+    const RARE: u64 = 3;
+    let directory = temporary_directory();
+    let kept = format!(
+        "[broker]\ndir = {:?}\n[limits]\ntail_bytes = \"64KiB\"\n[[stream]]\nname = \"state\"\n\
+         topics = [\"state.>\"]\nretain = {{ bytes = \"4GiB\", count = 10000000 }}\n",
+        directory.path().join("data")
+    );
+    let server = TestServer::start(&kept);
+    let event = |n: u64, topic: u64| json!({ "topic": format!("state.{topic}"), "data": n });
+    for n in 0..RARE {
+        server.publish(&format!("state.rare.{n}"), json!(n)).await;
+    }
+    let numbers: Vec<u64> = (RARE..count).collect();
+    for some in numbers.chunks(1000) {
+        let body: Vec<Value> = some.iter().map(|n| event(*n, n % (topics - RARE))).collect();
+        assert_eq!(server.post("/v1/publish", &json!(body)).await.status, 200);
+    }
+    drop(server);
+
+    let server = TestServer::start(&kept);
+    let epoch = text(&server.get("/v1/streams/state").await, "epoch");
+    let mut socket = server.connect().await;
+    let from = json!({ "positions": [{ "stream": "state", "epoch": epoch, "after": 0 }] });
+    let body = json!({ "topics": ["state.>"], "latest": true, "from": from });
+    socket.ask("subscribe", body).await;
+    let mut expected: Vec<u64> = (0..RARE).chain(count - (topics - RARE)..count).collect();
+    expected.reverse();
+    while let Some(n) = expected.pop() {
+        let event = socket.json_with("event").await["event"].clone();
+        assert_eq!((number(&event, "seq"), number(&event, "data")), (n + 1, n));
+    }
+    // And on it goes, in one order.
+    server.publish("state.rare.1", json!(count)).await;
+    let event = socket.json_with("event").await["event"].clone();
+    assert_eq!((number(&event, "seq"), number(&event, "data")), (count + 1, count));
+    assert_eq!(socket.next_within(Duration::from_millis(200)).await, None);
+}
+
+#[tokio::test]
+async fn the_newest_of_each_topic_is_there_after_a_restart_however_far_back() {
+    after_a_restart(20_000, 50).await;
 }

@@ -6,8 +6,8 @@ use crate::broker::{Page, Segment};
 use crate::streams::StreamIndex;
 use crate::view::View;
 
-/// The compacted view is being completed backwards: everything after `from` is wanted, everything
-/// up to `at` was taken.
+/// The compacted view is being completed by older events: everything after `from` is wanted,
+/// everything up to `at` was taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backfill {
     from: Seq,
@@ -23,7 +23,7 @@ impl Backfill {
         self.at = self.at.max(page.first.saturating_sub(1));
         for segment in &page.segments {
             if let Segment::Batch(batch) = segment {
-                view.insert(batch, self.at);
+                view.insert_of_page(batch, self.at);
             }
             self.at = self.at.max(segment.last());
         }

@@ -29,7 +29,7 @@ mod ahead;
 mod replay;
 /// Chosen events become slices of a client's write.
 mod deliver;
-/// The compacted view is completed backwards.
+/// The compacted view is completed by what is older.
 mod backfill;
 /// Pages of the broker are asked for, shared and dropped.
 mod pages;
