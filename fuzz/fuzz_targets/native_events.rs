@@ -4,18 +4,17 @@
 
 use libfuzzer_sys::fuzz_target;
 use protocol::dialects::native::{Native, push_event_object};
-use protocol::{Command, Dialect, Event, Frame, FrameKind, Payload, Request, StreamName};
+use protocol::{Command, Conversation, Dialect, Event, Frame, FrameKind, Payload, Request, StreamName};
 use serde_json::value::RawValue;
 
 fuzz_target!(|bytes: &[u8]| {
-    let mut conversation = Native.open();
+    let mut conversation = Native;
     let frame = match std::str::from_utf8(bytes) {
         Ok(text) => Frame::Text(text),
         Err(_) => Frame::Binary(bytes),
     };
-    let Ok(Request { command: Command::Publish(draft), .. }) = conversation.decode(frame) else {
-        return;
-    };
+    let Ok(mut requests) = conversation.decode(frame) else { return };
+    let Some(Request { command: Command::Publish(draft), .. }) = requests.pop() else { return };
     let stream = StreamName::parse("fuzz").expect("a stream's name");
     let event = Event { seq: 1, time_ms: 2, draft: *draft };
 

@@ -4,15 +4,15 @@
 
 use libfuzzer_sys::fuzz_target;
 use protocol::dialects::native::NativeProtobuf;
-use protocol::{Command, Dialect, Event, Frame, FrameKind, Payload, Request, StreamName};
+use protocol::{Command, Conversation, Dialect, Event, Frame, FrameKind, Payload, Request, StreamName};
 
 fuzz_target!(|bytes: &[u8]| {
-    let mut conversation = NativeProtobuf.open();
-    let draft = match conversation.decode(Frame::Binary(bytes)) {
-        Ok(Request { command: Command::Publish(draft), .. }) => draft,
-        Ok(_) => return,
+    let mut conversation = NativeProtobuf;
+    let mut requests = match conversation.decode(Frame::Binary(bytes)) {
+        Ok(requests) => requests,
         Err(wrong) => return assert!(!wrong.error.message.is_empty()),
     };
+    let Some(Request { command: Command::Publish(draft), .. }) = requests.pop() else { return };
     let (Payload::Json(data) | Payload::Binary { bytes: data, .. }) = draft.payload.clone();
     assert!(data.is_empty() || bytes.windows(data.len()).any(|window| window == &data[..]));
     if let Some(headers) = &draft.headers {

@@ -153,6 +153,15 @@ impl Index {
         child
     }
 
+    /// A subscription leaves out what this pattern selects, too.
+    pub(crate) fn leave_out(&mut self, key: SubscriptionKey, pattern: &Pattern) {
+        self.generation += 1;
+        if let Some(subscription) = self.subscriptions.get_mut(key.0 as usize) {
+            let more = std::iter::once(pattern);
+            subscription.except = subscription.except.iter().chain(more).cloned().collect();
+        }
+    }
+
     /// Removes a subscription.
     pub(crate) fn remove(&mut self, key: SubscriptionKey) {
         self.generation += 1;

@@ -93,10 +93,11 @@ impl Renderer for Isolated {
         &mut self,
         rendering: Rendering,
         conversation: &mut dyn Conversation,
+        now_ms: u64,
         message: &Message,
         out: &mut Vec<u8>,
     ) {
-        self.0.message(rendering, conversation, message, out);
+        self.0.message(rendering, conversation, now_ms, message, out);
     }
 
     fn names_positions(&self, rendering: Rendering) -> bool {

@@ -33,11 +33,13 @@ pub trait Renderer {
     /// Appends the items that [`Renderer::batch_item`] put into a buffer as one frame.
     fn batch(&mut self, rendering: Rendering, stream: &Stream<'_>, items: &[u8], out: &mut Vec<u8>);
 
-    /// Appends a message to one client; nothing where its dialect leaves it unsaid.
+    /// Appends a message to one client at this time, in ms since 1970; nothing where its dialect
+    /// leaves it unsaid.
     fn message(
         &mut self,
         rendering: Rendering,
         conversation: &mut dyn Conversation,
+        now_ms: u64,
         message: &Message,
         out: &mut Vec<u8>,
     );

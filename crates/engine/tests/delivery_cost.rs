@@ -89,7 +89,15 @@ impl Renderer for Bare {
     fn batch(&mut self, _: Rendering, _: &Stream<'_>, items: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(items);
     }
-    fn message(&mut self, _: Rendering, _: &mut dyn Conversation, _: &Message, _: &mut Vec<u8>) {}
+    fn message(
+        &mut self,
+        _: Rendering,
+        _: &mut dyn Conversation,
+        _: u64,
+        _: &Message,
+        _: &mut Vec<u8>,
+    ) {
+    }
     fn names_positions(&self, _: Rendering) -> bool {
         false
     }
@@ -99,10 +107,10 @@ impl Renderer for Bare {
 struct Silent;
 
 impl Conversation for Silent {
-    fn decode(&mut self, _: Frame<'_>) -> Result<Request, Misspelled> {
+    fn decode(&mut self, _: Frame<'_>) -> Result<protocol::Requests, Misspelled> {
         Ok(Request { id: None, command: Command::Ping })
     }
-    fn encode(&mut self, _: &Message, _: &mut Vec<u8>) -> Option<FrameKind> {
+    fn encode(&mut self, _: u64, _: &Message, _: &mut Vec<u8>) -> Option<FrameKind> {
         None
     }
 }
@@ -169,6 +177,7 @@ impl World {
             grants: Arc::new(Grants { subscribe: all, publish: Vec::new() }),
             rendering: Rendering(0),
             conversation: Box::new(Silent),
+            subscriptions: Vec::new(),
             heartbeat_ms: 30_000,
             subscriptions_max: 10,
             opening: Vec::new(),

@@ -1,10 +1,14 @@
 use std::sync::Arc;
 
+use bytes::Bytes;
+
+use crate::error::Error;
 use crate::event::Draft;
 use crate::filter::Filter;
 use crate::message::SubscriptionId;
 use crate::pattern::Pattern;
 use crate::position::{Epoch, Position, Seq, StreamName};
+use crate::topic::Topic;
 
 /// A command with the id under which its answer is expected.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +28,12 @@ pub enum Command {
     Subscribe(Box<Subscribe>),
     /// Ends a subscription, or takes topics out of subscriptions.
     Unsubscribe(Unsubscribe),
+    /// Subscribes to what the client has not subscribed to yet, for dialects in which its
+    /// subscriptions are one set. A pattern that it has with the same mode and filter stays as it
+    /// is; with others it begins anew, and what was not sent for the old one yet is not sent.
+    Include(Box<Subscribe>),
+    /// Takes patterns out of that set; what is not in it is no error.
+    Exclude(Exclude),
     /// Publishes an event. Audience and publisher are completed by the session.
     Publish(Box<Draft>),
     /// Reads kept events.
@@ -32,11 +42,55 @@ pub enum Command {
     Acknowledge(Vec<Position>),
     /// Asks whether the server answers.
     Ping,
+    /// Sends a command to what handles it.
+    Call(Box<Call>),
+    /// Becomes a handler of commands that match these patterns.
+    Handle(Vec<Pattern>),
+    /// What a handler has to say about a call that it was given.
+    Result {
+        /// The call.
+        call_id: u64,
+        /// JSON text, or why there is none.
+        result: Result<Bytes, Error>,
+    },
+    /// Extends the session with a newer token.
+    Refresh {
+        /// The token; it must be of the same user.
+        token: String,
+    },
+    /// Asks who subscribes to topics that this pattern selects.
+    Presence(Pattern),
+}
+
+/// What a client takes out of its subscriptions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exclude {
+    /// These patterns, where it subscribes to just them; wider ones stay as they are.
+    Named(Vec<Pattern>),
+    /// All that these patterns select, out of wider ones too.
+    Selected(Vec<Pattern>),
+    /// Everything.
+    All,
+}
+
+/// A command as a client sends it to what handles it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Its name.
+    pub command: Topic,
+    /// What it is given: JSON text.
+    pub data: Bytes,
+    /// How long the client waits, in ms; the command's route may allow less.
+    pub timeout_ms: Option<u64>,
 }
 
 /// The optional first command of a connection.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hello {
+    /// Says who the user is.
+    pub token: Option<String>,
+    /// Closes the user's oldest device where there are too many, instead of being refused.
+    pub takeover: bool,
     /// Names the user's device.
     pub device: Option<Arc<str>>,
     /// The `session` of an earlier welcome: restores the client's id.

@@ -29,12 +29,16 @@ pub mod dialect;
 pub mod dialects;
 
 pub use close::CloseReason;
-pub use command::{Command, Hello, History, Mode, Request, Start, Subscribe, Unsubscribe};
-pub use dialect::{Batch, Conversation, Dialect, Frame, FrameKind, Misspelled};
+pub use command::{
+    Call, Command, Exclude, Hello, History, Mode, Request, Start, Subscribe, Unsubscribe,
+};
+pub use dialect::{
+    Batch, Conversation, Dialect, Frame, FrameKind, Misspelled, Opened, Opening, Requests,
+};
 pub use error::{Error, ErrorCode};
 pub use event::{Audience, ClientId, Draft, Event, Payload, Publisher};
 pub use filter::{Filter, FilterSet};
-pub use message::{Answer, Appended, Message, Subscribed, SubscriptionId, Welcome};
+pub use message::{Answer, Appended, Interest, Message, Subscribed, SubscriptionId, Welcome};
 pub use pattern::Pattern;
 pub use position::{Durability, Epoch, Gap, GapReason, Position, SEQ_MAX, Seq, StreamName};
 pub use topic::Topic;

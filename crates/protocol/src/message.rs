@@ -1,9 +1,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::close::CloseReason;
+use crate::command::{Call, Mode};
 use crate::error::Error;
 use crate::event::{ClientId, Event};
+use crate::filter::Filter;
 use crate::pattern::Pattern;
 use crate::position::{Durability, Epoch, Gap, Position, Seq, StreamName};
 
@@ -38,6 +42,25 @@ pub enum Message {
     Mark(Vec<Position>),
     /// An error about something that had no id.
     Error(Error),
+    /// A call was given to what handles it; its answer follows.
+    Called {
+        /// The id of the client's request.
+        id: i64,
+    },
+    /// A handler is given a call.
+    Call {
+        /// Names the call in its answer.
+        call_id: u64,
+        /// What is asked for.
+        call: Box<Call>,
+        /// Who asks.
+        user: Option<Arc<str>>,
+    },
+    /// The token expires.
+    Expiring {
+        /// When, in ms from now.
+        in_ms: u64,
+    },
     /// The connection is about to be closed.
     Closing {
         /// Why.
@@ -99,6 +122,15 @@ pub enum Answer {
     Subscribed(Subscribed),
     /// To an unsubscribe.
     Unsubscribed,
+    /// To an include: all that the client subscribes to now.
+    Included(Vec<Interest>),
+    /// To an exclude.
+    Excluded {
+        /// Patterns that were asked for and had an effect.
+        removed: Vec<Pattern>,
+        /// All that the client subscribes to now.
+        all: Vec<Interest>,
+    },
     /// To a publish.
     Published(Appended),
     /// To a history.
@@ -121,6 +153,33 @@ pub enum Answer {
         /// ms since 1970.
         time_ms: u64,
     },
+    /// To a call: JSON text.
+    Called(Bytes),
+    /// To a handle.
+    Handling,
+    /// To a refresh.
+    Refreshed {
+        /// When the new token expires, in ms since 1970.
+        expires_at_ms: u64,
+    },
+    /// To a question for presence.
+    Presence {
+        /// Users who subscribe, sorted.
+        users: Vec<Arc<str>>,
+        /// Connections that subscribe, of users or not.
+        clients: u64,
+    },
+}
+
+/// A pattern that a client subscribes to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Interest {
+    /// The pattern.
+    pub topic: Pattern,
+    /// What must hold of the data.
+    pub filter: Option<Arc<Filter>>,
+    /// How its events are delivered.
+    pub mode: Mode,
 }
 
 /// A subscription as it was started.

@@ -2,7 +2,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use engine::{ClientKey, Connect, Grants, Remember, Rendering};
-use protocol::{ClientId, Dialect, Request, Welcome};
+use protocol::dialects;
+use protocol::dialects::native::Native;
+use protocol::{ClientId, Dialect, Opened, Request, Welcome};
 
 use crate::absent::{Continuity, Identity, Word};
 use crate::config::{Config, Endpoint as Configured, Rate, Timespan, WebOrigin};
@@ -21,15 +23,27 @@ pub(crate) struct Spelling {
     pub(crate) deflated: Option<Rendering>,
 }
 
+/// What can be spoken at an endpoint.
+#[derive(Clone)]
+pub(crate) struct Spoken {
+    /// Where nothing is chosen.
+    pub(crate) first: Spelling,
+    /// What else can be chosen.
+    pub(crate) others: Vec<Spelling>,
+}
+
+impl Spoken {
+    fn all(&self) -> impl Iterator<Item = &Spelling> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+}
+
 /// A path that speaks one dialect, as the workers see it.
 pub(crate) struct Endpoint {
     /// Its path, and how its clients come.
     pub(crate) way: Arc<Way>,
     pub(crate) listen: SocketAddr,
-    /// What is spoken where nothing is chosen.
-    pub(crate) spelling: Spelling,
-    /// What else can be chosen.
-    pub(crate) others: Vec<Spelling>,
+    pub(crate) spoken: Spoken,
     pub(crate) grants: Arc<Grants>,
     pub(crate) origins: Vec<WebOrigin>,
     pub(crate) heartbeat_ms: u32,
@@ -43,22 +57,23 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// All that is spoken, the default first.
-    fn spellings(&self) -> impl Iterator<Item = &Spelling> {
-        std::iter::once(&self.spelling).chain(&self.others)
-    }
-
     /// The subprotocols of all that is spoken.
     pub(crate) fn subprotocols(&self) -> Vec<&'static str> {
-        self.spellings().flat_map(|spelling| spelling.dialect.subprotocols()).copied().collect()
+        self.spoken.all().flat_map(|spelling| spelling.dialect.subprotocols()).copied().collect()
     }
 
     /// What a client speaks that agreed on a subprotocol or on none.
     pub(crate) fn spelling_of(&self, subprotocol: Option<&str>) -> &Spelling {
-        let mut found = self.spellings().filter(|spelling| {
+        let mut found = self.spoken.all().filter(|spelling| {
             spelling.dialect.subprotocols().iter().any(|known| Some(*known) == subprotocol)
         });
-        found.next().unwrap_or(&self.spelling)
+        found.next().unwrap_or(&self.spoken.first)
+    }
+
+    /// What is spoken at an endpoint, without its looks.
+    pub(crate) fn dialects(configured: &Configured) -> (Arc<dyn Dialect>, Vec<Arc<dyn Dialect>>) {
+        let (root, names) = (configured.root.clone(), configured.names.clone());
+        dialects::of(configured.dialect.as_str(), &dialects::Settings { root, names })
     }
 
     /// How strongly messages of an endpoint are compressed, if at all.
@@ -91,23 +106,23 @@ pub(crate) fn all(node: &Node) -> Vec<Endpoint> {
     let config = node.config();
     let endpoints = config.endpoints.iter();
     endpoints
-        .map(|configured| {
-            let path = configured.path.as_str();
-            let compression = Endpoint::compression(configured);
-            let native = node.native_endpoint(path, Transport::WebSocket, compression);
-            of(&config, configured, native)
+        .zip(&node.looks.of_endpoints)
+        .map(|(configured, spoken)| {
+            let (path, spoken) = (configured.path.as_str(), spoken.clone());
+            let plain = node.plain_endpoint(path, Transport::WebSocket, spoken);
+            of(&config, configured, plain)
         })
         .collect()
 }
 
 /// The endpoint of server-sent events.
 pub(crate) fn events(node: &Node) -> Endpoint {
-    like_websocket(node, node.native_endpoint("/v1/sse", Transport::ServerSentEvents, None))
+    like_websocket(node, node.native_endpoint("/v1/sse", Transport::ServerSentEvents))
 }
 
 /// The endpoint of images.
 pub(crate) fn images(node: &Node) -> Endpoint {
-    like_websocket(node, node.native_endpoint("/v1/mjpeg", Transport::Mjpeg, None))
+    like_websocket(node, node.native_endpoint("/v1/mjpeg", Transport::Mjpeg))
 }
 
 /// What is set for `/v1/ws` holds for the other ways to the same events.
@@ -139,6 +154,7 @@ fn of(config: &Config, configured: &Configured, native: Endpoint) -> Endpoint {
 
 /// A client that arrived at an endpoint.
 pub(crate) struct Arrival {
+    pub(crate) client: ClientId,
     /// None within the process.
     pub(crate) address: Option<SocketAddr>,
     /// The device that it named with its request.
@@ -149,6 +165,8 @@ pub(crate) struct Arrival {
     pub(crate) requests: Vec<Request>,
     /// What it speaks.
     pub(crate) spelling: Spelling,
+    /// Its side of that, which has begun.
+    pub(crate) opened: Opened,
     /// It agreed on compression.
     pub(crate) deflates: bool,
     /// The place that is kept for it; none within the process.
@@ -169,9 +187,25 @@ pub(crate) struct Coming {
 }
 
 impl Arrival {
+    /// A client that speaks the native dialect and names nothing yet.
+    pub(crate) fn native(endpoint: &Endpoint, address: Option<SocketAddr>) -> Self {
+        Self {
+            client: new_client_id(),
+            address,
+            device: None,
+            cookie: None,
+            requests: Vec::new(),
+            spelling: endpoint.spoken.first.clone(),
+            opened: Opened::new(Native),
+            deflates: false,
+            reservation: None,
+            opening: Vec::new(),
+        }
+    }
+
     /// What the engine and the registry need to know of it, and what it asked for.
     pub(crate) fn into_connect(self, node: &Node, endpoint: &Endpoint) -> (Coming, Vec<Request>) {
-        let (client, spelling) = (new_client_id(), &self.spelling);
+        let (client, spelling) = (self.client, &self.spelling);
         let user: Option<Arc<str>> = None;
         let continuity = endpoint.continuity(user.clone(), self.device.clone(), self.cookie);
         let left = continuity
@@ -199,7 +233,8 @@ impl Arrival {
             device: self.device.clone(),
             grants: endpoint.grants.clone(),
             rendering: spelling.deflated.filter(|_| self.deflates).unwrap_or(spelling.rendering),
-            conversation: spelling.dialect.open(),
+            conversation: self.opened.conversation,
+            subscriptions: self.opened.subscriptions,
             heartbeat_ms: endpoint.heartbeat_ms,
             subscriptions_max: endpoint.subscriptions_max,
             opening: self.opening,
@@ -224,6 +259,6 @@ impl Arrival {
 
 /// An id that begins with the time, so that a listing in the order of ids is one in the order of
 /// arrival (UUID version 7, RFC 9562).
-fn new_client_id() -> ClientId {
+pub(crate) fn new_client_id() -> ClientId {
     ClientId(uuid::Uuid::now_v7().as_u128())
 }

@@ -21,6 +21,8 @@ mod worker;
 mod sources;
 /// Bytes of events.
 mod rendering;
+/// How events look at each endpoint.
+mod wardrobe;
 /// Who is connected.
 pub mod registry;
 /// Which groups they are in.

@@ -6,26 +6,23 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use engine::{Broker, Grants, StreamIndex, StreamTable};
 use parking_lot::Mutex;
-use protocol::dialects::native::{Native, NativeProtobuf};
-use protocol::{
-    Appended, ClientId, CloseReason, Dialect, Draft, Error, ErrorCode, Pattern, StreamName,
-};
+use protocol::{Appended, ClientId, CloseReason, Draft, Error, ErrorCode, Pattern, StreamName};
 use tokio::sync::{Notify, oneshot};
 
 use crate::absent::{Absent, Bounds, Continuity};
 use crate::addresses::Addresses;
 use crate::clock::Clock;
 use crate::config::{Config, StreamCompression};
-use crate::endpoint::{Endpoint, Spelling};
+use crate::endpoint::{Endpoint, Spoken};
 use crate::gates::Gates;
 use crate::http::Admission;
 use crate::listen::Handshakes;
 use crate::memberships::Memberships;
 use crate::metrics::Metrics;
 use crate::registry::{Connected, Registry, Way};
-use crate::rendering::{Compression, Framing, Look};
 use crate::session_token::SealedIds;
 use crate::transports::Transport;
+use crate::wardrobe::Wardrobe;
 use crate::worker::{Inbox, Input, Shell};
 
 /// What all threads of a server share.
@@ -55,7 +52,7 @@ pub struct Node {
     /// Reads the configuration anew, for a reload.
     pub(crate) reread: Box<dyn Fn() -> Result<Config, String> + Send + Sync>,
     pub(crate) session_ids: SealedIds,
-    pub(crate) looks: Arc<[Look]>,
+    pub(crate) looks: Wardrobe,
     pub(crate) handshakes: Handshakes,
     pub(crate) addresses: Addresses,
     pub(crate) admin_token: Option<String>,
@@ -105,7 +102,7 @@ impl Node {
             started_at_ms: crate::clock::wall_ms(),
             reread: parts.reread,
             session_ids: SealedIds::new(&key),
-            looks: looks(&parts.config),
+            looks: Wardrobe::new(&parts.config),
             handshakes: Handshakes::new(parts.config.limits.handshakes),
             addresses: Addresses::default(),
             admin_token,
@@ -302,33 +299,31 @@ impl Node {
 
     /// The endpoint of clients within the process.
     pub(crate) fn local_endpoint(&self) -> Rc<Endpoint> {
-        let native = self.native_endpoint("local", Transport::Local, None);
+        let native = self.native_endpoint("local", Transport::Local);
         Rc::new(Endpoint { grants: Self::local_grants(), ..native })
     }
 
-    /// An endpoint of the native dialect with nothing configured but compression.
-    pub(crate) fn native_endpoint(
+    /// An endpoint of the native dialect with nothing configured.
+    pub(crate) fn native_endpoint(&self, path: &str, transport: Transport) -> Endpoint {
+        self.plain_endpoint(path, transport, self.looks.native(transport))
+    }
+
+    /// An endpoint with nothing configured but what is spoken there.
+    pub(crate) fn plain_endpoint(
         &self,
         path: &str,
         transport: Transport,
-        compression: Option<Compression>,
+        spoken: Spoken,
     ) -> Endpoint {
         let config = self.config();
-        let framing = match transport {
-            Transport::WebSocket | Transport::Local => Framing::WebSocket,
-            Transport::ServerSentEvents => Framing::ServerSentEvents,
-            Transport::Mjpeg => Framing::Mjpeg,
-        };
-        let spelling = |dialect| self.spelling(dialect, framing, compression);
-        let others = match transport {
-            Transport::WebSocket => vec![spelling(Arc::new(NativeProtobuf))],
-            Transport::Local | Transport::ServerSentEvents | Transport::Mjpeg => Vec::new(),
-        };
         Endpoint {
-            way: Arc::new(Way { endpoint: path.into(), dialect: Native.name(), transport }),
+            way: Arc::new(Way {
+                endpoint: path.into(),
+                dialect: spoken.first.dialect.name(),
+                transport,
+            }),
             listen: config.listen.public,
-            spelling: spelling(Arc::new(Native)),
-            others,
+            spoken,
             grants: self.anonymous(),
             origins: Vec::new(),
             heartbeat_ms: 30_000,
@@ -339,24 +334,6 @@ impl Node {
             connections_per_address: None,
             concurrent_per_address: None,
         }
-    }
-
-    /// A dialect with its looks; compressed only where the node had that at its start.
-    fn spelling(
-        &self,
-        dialect: Arc<dyn Dialect>,
-        framing: Framing,
-        compression: Option<Compression>,
-    ) -> Spelling {
-        let place = |framing| {
-            let is_it = |look: &Look| {
-                look.framing == framing && look.dialect.subprotocols() == dialect.subprotocols()
-            };
-            self.looks.iter().position(is_it).and_then(|place| u16::try_from(place).ok())
-        };
-        let deflated = compression.and_then(|compression| place(Framing::Deflated(compression)));
-        let rendering = engine::Rendering(place(framing).unwrap_or(u16::MAX));
-        Spelling { rendering, deflated: deflated.map(engine::Rendering), dialect }
     }
 
     /// The client of that id.
@@ -371,21 +348,6 @@ impl Node {
             .ok_or_else(|| Error::new(ErrorCode::NotFound, "no client of that id is connected"))?;
         Ok((id, client))
     }
-}
-
-/// Every dialect in every framing that clients can come with.
-fn looks(config: &Config) -> Arc<[Look]> {
-    let native: Arc<dyn Dialect> = Arc::new(Native);
-    let mut looks: Vec<Look> = [Framing::ServerSentEvents, Framing::Mjpeg]
-        .map(|framing| Look { dialect: native.clone(), framing })
-        .into();
-    let deflated = config.endpoints.iter().filter_map(Endpoint::compression);
-    for framing in std::iter::once(Framing::WebSocket).chain(deflated.map(Framing::Deflated)) {
-        for dialect in [native.clone(), Arc::new(NativeProtobuf)] {
-            looks.push(Look { dialect, framing });
-        }
-    }
-    looks.into()
 }
 
 /// A question to a worker that is on its way.

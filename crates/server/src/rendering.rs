@@ -77,6 +77,35 @@ impl Looks {
         self.looks.get(usize::from(rendering.0))
     }
 
+    fn push_event(
+        &mut self,
+        rendering: Rendering,
+        stream: &StreamName,
+        event: &Event,
+        out: &mut Vec<u8>,
+    ) {
+        let Some(look) = self.looks.get(usize::from(rendering.0)) else { return };
+        match look.framing {
+            Framing::WebSocket => {
+                let hint = event.draft.payload.len() + event.topic().as_str().len();
+                let open = Encoder::server().begin(out, hint + ENVELOPE_BYTES);
+                let kind = look.dialect.event(stream, event, out);
+                open.finish(out, Frame::whole(opcode(kind)));
+            }
+            Framing::Deflated(compression) => {
+                self.scratch.clear();
+                let kind = look.dialect.event(stream, event, &mut self.scratch);
+                self.push_deflated(compression, Some(stream), kind, out);
+            }
+            Framing::ServerSentEvents => {
+                self.scratch.clear();
+                native::push_event_object(stream, event, false, &mut self.scratch);
+                push_data(&self.scratch, out);
+            }
+            Framing::Mjpeg => mjpeg::push_image(event, out),
+        }
+    }
+
     /// Appends what was spelled into the scratch buffer as one frame, compressed where that pays.
     fn push_deflated(
         &mut self,
@@ -109,32 +138,27 @@ impl Renderer for Looks {
         event: &Event,
         out: &mut Vec<u8>,
     ) {
-        let Some(look) = self.looks.get(usize::from(rendering.0)) else { return };
-        match look.framing {
-            Framing::WebSocket => {
-                let hint = event.draft.payload.len() + event.topic().as_str().len();
-                let open = Encoder::server().begin(out, hint + ENVELOPE_BYTES);
-                let kind = look.dialect.event(stream.name, event, out);
-                open.finish(out, Frame::whole(opcode(kind)));
-            }
-            Framing::Deflated(compression) => {
-                self.scratch.clear();
-                let kind = look.dialect.event(stream.name, event, &mut self.scratch);
-                self.push_deflated(compression, Some(stream.name), kind, out);
-            }
-            Framing::ServerSentEvents => {
-                self.scratch.clear();
-                native::push_event_object(stream.name, event, false, &mut self.scratch);
-                push_data(&self.scratch, out);
-            }
-            Framing::Mjpeg => mjpeg::push_image(event, out),
-        }
+        self.push_event(rendering, stream.name, event, out);
     }
 
     fn gap(&mut self, rendering: Rendering, gap: &Gap, out: &mut Vec<u8>) {
-        let Some(look) = self.look(rendering) else { return };
-        let mut conversation = look.dialect.open();
-        self.message(rendering, conversation.as_mut(), &Message::Gap(gap.clone()), out);
+        let Some(look) = self.looks.get(usize::from(rendering.0)) else { return };
+        match look.framing {
+            Framing::WebSocket | Framing::Deflated(_) => {
+                let open = Encoder::server().begin(out, ENVELOPE_BYTES);
+                match look.dialect.gap(gap, out) {
+                    Some(kind) => drop(open.finish(out, Frame::whole(opcode(kind)))),
+                    None => open.cancel(out),
+                }
+            }
+            Framing::ServerSentEvents => {
+                self.scratch.clear();
+                if look.dialect.gap(gap, &mut self.scratch).is_some() {
+                    push_message(&Message::Gap(gap.clone()), &self.scratch, out);
+                }
+            }
+            Framing::Mjpeg => {}
+        }
     }
 
     fn batch_item(
@@ -186,27 +210,33 @@ impl Renderer for Looks {
         &mut self,
         rendering: Rendering,
         conversation: &mut dyn Conversation,
+        now_ms: u64,
         message: &Message,
         out: &mut Vec<u8>,
     ) {
         let Some(look) = self.looks.get(usize::from(rendering.0)) else { return };
+        if let Message::Replay { stream, events, .. } = message
+            && !look.dialect.has_replays()
+        {
+            return events.iter().for_each(|event| self.push_event(rendering, stream, event, out));
+        }
         match look.framing {
             Framing::WebSocket => {
                 let open = Encoder::server().begin(out, ENVELOPE_BYTES);
-                match conversation.encode(message, out) {
+                match conversation.encode(now_ms, message, out) {
                     Some(kind) => drop(open.finish(out, Frame::whole(opcode(kind)))),
                     None => open.cancel(out),
                 }
             }
             Framing::Deflated(compression) => {
                 self.scratch.clear();
-                if let Some(kind) = conversation.encode(message, &mut self.scratch) {
+                if let Some(kind) = conversation.encode(now_ms, message, &mut self.scratch) {
                     self.push_deflated(compression, events_of(message), kind, out);
                 }
             }
             Framing::ServerSentEvents => {
                 self.scratch.clear();
-                if conversation.encode(message, &mut self.scratch).is_some() {
+                if conversation.encode(now_ms, message, &mut self.scratch).is_some() {
                     push_message(message, &self.scratch, out);
                 }
             }
@@ -271,7 +301,11 @@ fn push_message(message: &Message, encoded: &[u8], out: &mut Vec<u8>) {
             ("error", Vec::new())
         }
         Message::Reply { result: Ok(answer), .. } => ("ok", crate::transports::sse::told(answer)),
-        Message::Welcome(_) | Message::Restored(_) => return,
+        Message::Welcome(_)
+        | Message::Restored(_)
+        | Message::Called { .. }
+        | Message::Call { .. }
+        | Message::Expiring { .. } => return,
     };
     push_id(&positions, out);
     let prefix = out.len();

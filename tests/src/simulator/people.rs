@@ -85,6 +85,7 @@ impl World {
             grants: self.planted.grants(who.grants.clone()),
             rendering: who.rendering,
             conversation: Box::new(Unspelled),
+            subscriptions: Vec::new(),
             heartbeat_ms,
             subscriptions_max: 20,
             opening: Vec::new(),

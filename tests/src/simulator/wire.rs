@@ -134,6 +134,7 @@ impl Renderer for SimRenderer {
         &mut self,
         _: Rendering,
         _: &mut dyn Conversation,
+        _: u64,
         message: &Message,
         out: &mut Vec<u8>,
     ) {
@@ -201,12 +202,12 @@ fn number(body: &[u8], at: usize) -> u64 {
 pub struct Unspelled;
 
 impl Conversation for Unspelled {
-    fn decode(&mut self, _: Frame<'_>) -> Result<Request, Misspelled> {
+    fn decode(&mut self, _: Frame<'_>) -> Result<protocol::Requests, Misspelled> {
         let error = Error::bad_request("nothing is spelled here");
         Err(Misspelled { id: None, error, was_hello: false })
     }
 
-    fn encode(&mut self, _: &Message, _: &mut Vec<u8>) -> Option<FrameKind> {
+    fn encode(&mut self, _: u64, _: &Message, _: &mut Vec<u8>) -> Option<FrameKind> {
         None
     }
 }

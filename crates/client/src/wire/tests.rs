@@ -6,8 +6,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use protocol::dialects::native::{Native, read_filter};
 use protocol::{
-    Answer, Audience, ClientId, CloseReason, Command, Dialect as _, Gap, GapReason, Message, Mode,
-    Pattern, Payload, Position, Start, SubscriptionId, Topic,
+    Answer, Audience, ClientId, CloseReason, Command, Conversation as _, Dialect as _, Gap,
+    GapReason, Message, Mode, Pattern, Payload, Position, Start, SubscriptionId, Topic,
 };
 
 use super::*;
@@ -21,12 +21,13 @@ fn decode(frame: &Frame) -> protocol::Request {
         }
         protocol::FrameKind::Binary => protocol::Frame::Binary(&frame.bytes),
     };
-    Native.open().decode(wire).unwrap_or_else(|wrong| panic!("{}", wrong.error))
+    let mut requests = Native.decode(wire).unwrap_or_else(|wrong| panic!("{}", wrong.error));
+    requests.pop().unwrap()
 }
 
 fn encode(message: &Message) -> ServerMessage {
     let mut out = Vec::new();
-    let kind = Native.open().encode(message, &mut out).unwrap();
+    let kind = Native.encode(0, message, &mut out).unwrap();
     one(Frame { kind, bytes: out.into() })
 }
 

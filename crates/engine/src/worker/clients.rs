@@ -1,7 +1,7 @@
 use std::io::IoSlice;
 use std::sync::Arc;
 
-use protocol::{CloseReason, Message};
+use protocol::{CloseReason, Command, Message, Request as ClientRequest};
 
 use super::{ClientKey, Connect, Now, OUTBOX_POOL_MAX, Remembering, Request, SessionView, Worker};
 use crate::isolated::isolated;
@@ -14,6 +14,7 @@ impl Worker {
         self.now = now;
         self.generation_last = self.generation_last.wrapping_add(1);
         let Connect { groups, device, remember, .. } = connect;
+        let has_left = remember.as_ref().is_some_and(|remember| remember.left.is_some());
         let has_rare = !groups.is_empty() || device.is_some() || remember.is_some();
         let restores = remember.as_ref().is_some_and(|remember| !remember.can_resume);
         let remembering = remember.map(|remember| Box::new(Remembering::new(remember.left)));
@@ -50,6 +51,12 @@ impl Worker {
         }
         if restores {
             self.restore_left(key);
+        }
+        if !has_left {
+            for body in connect.subscriptions {
+                let request = ClientRequest { id: None, command: Command::Include(Box::new(body)) };
+                self.carry_out(key, request);
+            }
         }
         key
     }
@@ -140,11 +147,13 @@ impl Worker {
         }
         let outbox = session.outbox.get_or_insert_with(|| self.outboxes.pop().unwrap_or_default());
         let (renderer, conversation) = (&mut self.renderer, &mut session.conversation);
+        let now_ms = self.now.wall_ms;
         let mut spelled = Ok(());
         outbox.push_own(|out| {
             let start = out.len();
             let conversation = conversation.as_mut();
-            spelled = isolated(|| renderer.message(session.rendering, conversation, message, out));
+            let rendering = session.rendering;
+            spelled = isolated(|| renderer.message(rendering, conversation, now_ms, message, out));
             if spelled.is_err() {
                 out.truncate(start);
             }

@@ -41,8 +41,16 @@ impl Worker {
             return self.fail(key.place);
         };
         match (decoded, refusal) {
-            (Ok(request), None) => self.handle_command(now, key, request),
-            (Ok(request), Some(error)) => self.reply(key, request.id, Err(error)),
+            (Ok(requests), None) => {
+                for request in requests {
+                    self.handle_command(now, key, request);
+                }
+            }
+            (Ok(requests), Some(error)) => {
+                for request in requests {
+                    self.reply(key, request.id, Err(error.clone()));
+                }
+            }
             (Err(misspelled), refusal) => {
                 session.counts.commands_in += 1;
                 let is_first = session.counts.commands_in == 1;
@@ -65,6 +73,8 @@ impl Worker {
             Command::Hello(hello) => self.hello(ticket, *hello),
             Command::Subscribe(subscribe) => self.subscribe(ticket, *subscribe),
             Command::Unsubscribe(unsubscribe) => self.unsubscribe(ticket, unsubscribe),
+            Command::Include(subscribe) => self.include(ticket, *subscribe),
+            Command::Exclude(what) => self.exclude(ticket, what),
             Command::Publish(draft) => self.publish(ticket, *draft),
             Command::History(history) => self.history(ticket, *history),
             Command::Acknowledge(positions) => self.acknowledge(ticket, positions),
@@ -73,6 +83,11 @@ impl Worker {
                 self.reply(key, id, Ok(Answer::Pong { time_ms }));
                 Ok(())
             }
+            Command::Call(_)
+            | Command::Handle(_)
+            | Command::Result { .. }
+            | Command::Refresh { .. }
+            | Command::Presence(_) => Err(Error::bad_request("not available in this version")),
         };
         if let Err(error) = refused {
             self.reply(key, id, Err(error));

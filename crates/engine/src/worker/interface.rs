@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use protocol::{
-    ClientId, CloseReason, Conversation, Draft, History, Pattern, Position, Seq, Welcome,
+    ClientId, CloseReason, Conversation, Draft, History, Pattern, Position, Seq, Subscribe, Welcome,
 };
 
 use super::Remember;
@@ -79,6 +79,8 @@ pub struct Connect {
     pub subscriptions_max: u32,
     /// Bytes that it is sent before anything else, as they are.
     pub opening: Vec<u8>,
+    /// What it subscribes to without being asked, unless it gets back what it had.
+    pub subscriptions: Vec<Subscribe>,
     /// Set where it gets back what it has, should it drop and return.
     pub remember: Option<Remember>,
     /// What it is told first.

@@ -11,6 +11,8 @@ mod commands;
 mod subscribing;
 /// Subscriptions end.
 mod unsubscribing;
+/// Subscriptions as one set of patterns.
+mod including;
 /// What a subscription with history waits for.
 mod locating;
 /// Who gets a new event.

@@ -98,7 +98,7 @@ impl Worker {
         Ok(())
     }
 
-    fn start_subscribing(
+    pub(super) fn start_subscribing(
         &mut self,
         key: ClientKey,
         request: ClientRequest,
@@ -123,6 +123,10 @@ impl Worker {
         for body in &subscribing.bodies {
             self.prepare(key, body);
         }
+        let includes = matches!(subscribing.request.command, Command::Include(_));
+        if includes {
+            self.end_named(key, &subscribing.bodies);
+        }
         for body in 0..subscribing.bodies.len() {
             match self.begin(key, &subscribing, body) {
                 Ok(one) => begun.push(one),
@@ -137,7 +141,10 @@ impl Worker {
         }
         let subscriptions: Vec<Subscribed> = begun.into_iter().map(|(_, one)| one).collect();
         let Some(session) = self.session(key) else { return };
-        let answer = if let Command::Hello(_) = subscribing.request.command {
+        let answer = if includes {
+            self.clean_up(key.place);
+            Some(Answer::Included(self.interests(key)))
+        } else if let Command::Hello(_) = subscribing.request.command {
             let (client, user) = (session.client, session.user.clone());
             Some(Answer::Hello { client, user, subscriptions })
         } else {

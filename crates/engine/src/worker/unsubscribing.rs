@@ -42,7 +42,7 @@ impl Worker {
     }
 
     /// Takes a pattern out of every subscription that names it; whether one did.
-    fn end_topic(&mut self, client: ClientKey, pattern: &Pattern) -> bool {
+    pub(super) fn end_topic(&mut self, client: ClientKey, pattern: &Pattern) -> bool {
         let mut found = false;
         // The node goes with the last subscription that names the pattern.
         while let Some(node) = self.index.find(pattern)

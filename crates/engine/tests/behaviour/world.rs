@@ -118,6 +118,7 @@ impl Renderer for Recorder {
         &mut self,
         rendering: Rendering,
         _: &mut dyn Conversation,
+        _: u64,
         message: &Message,
         out: &mut Vec<u8>,
     ) {
@@ -150,7 +151,7 @@ impl Conversation for Silent {
         assert_ne!(frame, UNREADABLE, "planted");
         Ok(Asked { id: None, command: Command::Ping })
     }
-    fn encode(&mut self, _: &Message, _: &mut Vec<u8>) -> Option<FrameKind> {
+    fn encode(&mut self, _: u64, _: &Message, _: &mut Vec<u8>) -> Option<FrameKind> {
         None
     }
 }
@@ -222,6 +223,7 @@ impl World {
             grants: Arc::new(Grants { subscribe: vec![pattern(">")], publish: vec![pattern(">")] }),
             rendering: Rendering(self.clients),
             conversation: Box::new(Silent),
+            subscriptions: Vec::new(),
             heartbeat_ms: u32::MAX,
             subscriptions_max,
             opening: Vec::new(),

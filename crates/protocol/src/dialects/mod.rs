@@ -1,2 +1,25 @@
-/// Tidings' own protocol, version 1.
+use std::sync::Arc;
+
+use crate::dialect::Dialect;
+use crate::topic::Topic;
+
 pub mod native;
+
+/// The names of all dialects, as configurations have them.
+pub const NAMES: &[&str] = &["native"];
+
+/// What an endpoint sets for its dialect.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// The prefix of topics that clients don't see.
+    pub root: Option<Topic>,
+    /// What may be subscribed to, in dialects with a fixed vocabulary.
+    pub names: Vec<String>,
+}
+
+/// The dialect of that name, which is one of [`NAMES`], and others of the same name that
+/// subprotocols choose.
+pub fn of(name: &str, _settings: &Settings) -> (Arc<dyn Dialect>, Vec<Arc<dyn Dialect>>) {
+    let _ = name;
+    (Arc::new(native::Native), vec![Arc::new(native::NativeProtobuf)])
+}

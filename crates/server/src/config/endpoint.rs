@@ -21,7 +21,7 @@ settings! {
         /// The prefix of topics that its clients don't see.
         root: Option<Topic>, unset "clients see whole topics" => Restart;
         /// What may be subscribed to, in dialects that have a fixed vocabulary.
-        names: Vec<String> = Vec::new() => Live;
+        names: Vec<String> = Vec::new() => Restart;
         /// Whether clients need a token.
         auth: Option<Access>, unset "`required` where `[auth]` has keys, otherwise `none`" => Live;
         /// Where a token may come from.
@@ -100,8 +100,7 @@ pub struct DialectName(&'static str);
 impl DialectName {
     /// The native protocol.
     pub const NATIVE: Self = Self("native");
-    const NAMES: &'static [&'static str] =
-        &["native", "speech", "table", "trainer", "gesture", "studio"];
+    const NAMES: &'static [&'static str] = protocol::dialects::NAMES;
 
     /// The name in the file.
     pub fn as_str(self) -> &'static str {

@@ -35,16 +35,8 @@ pub(super) fn answer<B>(
         Ok(asked) => asked,
         Err(error) => return whole(response(&error, None)),
     };
-    let arrival = Arrival {
-        address: Some(peer.address),
-        device,
-        cookie: None,
-        requests: vec![asked],
-        spelling: endpoint.spelling.clone(),
-        deflates: false,
-        reservation,
-        opening: Vec::new(),
-    };
+    let native = Arrival::native(endpoint, Some(peer.address));
+    let arrival = Arrival { device, requests: vec![asked], reservation, ..native };
     let events = body::start(shared, endpoint, arrival, sse::FRAME, line.end.clone());
     endless(events, line, "text/event-stream")
 }

@@ -36,16 +36,8 @@ pub(super) fn answer<B>(
         Ok(asked) => asked,
         Err(error) => return whole(response(&error, None)),
     };
-    let arrival = Arrival {
-        address: Some(peer.address),
-        device: None,
-        cookie: None,
-        requests: vec![asked],
-        spelling: endpoint.spelling.clone(),
-        deflates: false,
-        reservation,
-        opening: Vec::new(),
-    };
+    let native = Arrival::native(endpoint, Some(peer.address));
+    let arrival = Arrival { requests: vec![asked], reservation, ..native };
     let images = body::start(shared, endpoint, arrival, mjpeg::FRAME, line.end.clone());
     endless(images, line, mjpeg::CONTENT_TYPE)
 }

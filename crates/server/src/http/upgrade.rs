@@ -1,18 +1,20 @@
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ::websocket::handshake;
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
-use protocol::{Error, ErrorCode};
+use protocol::dialects::native::Native;
+use protocol::{ClientId, Dialect, Error, ErrorCode, Opened, Opening};
 
 use super::Peer;
 use super::continuity;
 use super::error::response;
 use super::guard::is_same_host;
 use super::socket::{Line, Socket};
-use crate::endpoint::{Arrival, Endpoint};
+use crate::endpoint::{Arrival, Endpoint, new_client_id};
 use crate::node::Node;
 use crate::registry::{Full, Reservation};
 use crate::transports::stream::Stream;
@@ -47,12 +49,6 @@ pub(super) fn answer(
         Ok(reservation) => Some(reservation),
         Err(refused) => return refused,
     };
-    let (query, device) = (request.uri().query(), super::query::device(request.uri().query()));
-    let subscription = super::query::subscription(query, None);
-    let (device, requests) = match device.and_then(|device| Ok((device, subscription?))) {
-        Ok((device, subscription)) => (device, subscription.into_iter().collect()),
-        Err(error) => return response(&error, None),
-    };
     let offers_others = !upgrade.protocols().is_empty();
     let subprotocols = endpoint.subprotocols();
     let protocol = upgrade.choose_protocol(&subprotocols);
@@ -61,6 +57,11 @@ pub(super) fn answer(
         return response(&Error::bad_request(message), None);
     }
     let spelling = endpoint.spelling_of(protocol).clone();
+    let client = new_client_id();
+    let asked = match Asked::read(request.uri().query(), client, &*spelling.dialect) {
+        Ok(asked) => asked,
+        Err(error) => return response(&error, None),
+    };
     // Frames are compressed once for all, with a full window: whoever keeps less gets them plain.
     let offered = upgrade.deflate().filter(|deflate| deflate.window_bits() == 15);
     let accepted = upgrade.accept(protocol, offered.filter(|_| spelling.deflated.is_some()));
@@ -77,11 +78,13 @@ pub(super) fn answer(
     }
     let (address, deflates) = (Some(peer.address), accepted.deflate().is_some());
     let mut arrival = Arrival {
+        client,
         address,
-        device,
+        device: asked.device,
         cookie,
-        requests,
+        requests: asked.requests,
         spelling,
+        opened: asked.opened,
         deflates,
         reservation,
         opening: Vec::new(),
@@ -98,6 +101,26 @@ pub(super) fn answer(
         websocket::start(&shared, Stream::Tcp(socket), parts.read_buf, &endpoint, arrival);
     });
     answer
+}
+
+/// What a request asks for beside the upgrade.
+struct Asked {
+    device: Option<Arc<str>>,
+    requests: Vec<protocol::Request>,
+    opened: Opened,
+}
+
+impl Asked {
+    fn read(query: Option<&str>, client: ClientId, dialect: &dyn Dialect) -> Result<Self, Error> {
+        let device = super::query::device(query)?;
+        // In the dialect that is our own, queries are what they are everywhere in the API.
+        let is_native = dialect.name() == Native.name();
+        let subscription = is_native.then(|| super::query::subscription(query, None));
+        let requests = subscription.transpose()?.flatten().into_iter().collect();
+        let query = super::query::pairs(query);
+        let opened = dialect.open(&Opening { client, user: None, query: &query })?;
+        Ok(Self { device, requests, opened })
+    }
 }
 
 fn refuse_handshake(error: &handshake::UpgradeError) -> Response<Body> {

@@ -197,16 +197,7 @@ pub(crate) fn push_close(reason: CloseReason, out: &mut Vec<u8>) {
 /// handshake.
 pub(crate) fn attach(shared: &Shared, pipe: DuplexStream) {
     let endpoint = shared.borrow().node.local_endpoint();
-    let arrival = Arrival {
-        address: None,
-        device: None,
-        cookie: None,
-        requests: Vec::new(),
-        spelling: endpoint.spelling.clone(),
-        deflates: false,
-        reservation: None,
-        opening: Vec::new(),
-    };
+    let arrival = Arrival::native(&endpoint, None);
     start(shared, Stream::pipe(pipe), Bytes::new(), &endpoint, arrival);
 }
 

@@ -73,7 +73,7 @@ impl Shell {
             node.table.clone(),
             node.broker.as_ref(),
             wake,
-            Box::new(Looks::new(node.looks.clone(), node.plain_streams())),
+            Box::new(Looks::new(node.looks.looks.clone(), node.plain_streams())),
             Box::new(Returning(node.clone())),
             node.worker_limits(),
         );

@@ -43,6 +43,22 @@ pub(super) fn encode(message: &Message, out: &mut Vec<u8>) -> Option<FrameKind> 
         Message::Closing { reason, reconnect_after_ms } => {
             push_closing(*reason, *reconnect_after_ms, out);
         }
+        Message::Called { .. } => return None,
+        Message::Call { call_id, call, user } => {
+            push(out, "{\"call\":{\"call_id\":");
+            push_u64(out, *call_id);
+            push(out, ",\"command\":");
+            push_str(out, call.command.as_str());
+            push(out, ",\"data\":");
+            out.extend_from_slice(&call.data);
+            push_user(user.as_deref(), out);
+            push(out, "}}");
+        }
+        Message::Expiring { in_ms } => {
+            push(out, "{\"expiring\":{\"in_ms\":");
+            push_u64(out, *in_ms);
+            push(out, "}}");
+        }
     }
     Some(FrameKind::Text)
 }
@@ -111,7 +127,10 @@ fn push_answer(answer: &Answer, out: &mut Vec<u8>) {
             push(out, "}");
         }
         Answer::Subscribed(subscribed) => push_subscribed(subscribed, out),
-        Answer::Unsubscribed => push(out, "{}"),
+        // Of sets of subscriptions this protocol knows nothing.
+        Answer::Unsubscribed | Answer::Handling | Answer::Included(_) | Answer::Excluded { .. } => {
+            push(out, "{}")
+        }
         Answer::Published(appended) => push_appended(appended, out),
         Answer::History { stream, epoch, events, after, more } => {
             push(out, "{\"events\":");
@@ -132,6 +151,23 @@ fn push_answer(answer: &Answer, out: &mut Vec<u8>) {
         Answer::Pong { time_ms } => {
             push(out, "{\"time\":");
             push_u64(out, *time_ms);
+            push(out, "}");
+        }
+        Answer::Called(data) => {
+            push(out, "{\"data\":");
+            out.extend_from_slice(data);
+            push(out, "}");
+        }
+        Answer::Refreshed { expires_at_ms } => {
+            push(out, "{\"expires_at\":");
+            push_u64(out, *expires_at_ms);
+            push(out, "}");
+        }
+        Answer::Presence { users, clients } => {
+            push(out, "{\"users\":");
+            push_list(users, out, |user, out| push_str(out, user));
+            push(out, ",\"clients\":");
+            push_u64(out, *clients);
             push(out, "}");
         }
     }

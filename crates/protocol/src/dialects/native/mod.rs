@@ -34,11 +34,15 @@ pub use event::push_event_object;
 pub use fields::{NAME_BYTES_MAX, is_device};
 pub use filter::read_filter;
 
-use crate::command::Request;
-use crate::dialect::{Batch, Conversation, Dialect, Frame, FrameKind, Misspelled};
+use smallvec::smallvec;
+
+use crate::dialect::{
+    Batch, Conversation, Dialect, Frame, FrameKind, Misspelled, Opened, Opening, Requests,
+};
+use crate::error::Error;
 use crate::event::Event;
 use crate::message::Message;
-use crate::position::StreamName;
+use crate::position::{Gap, StreamName};
 
 /// The subprotocol of JSON in text frames.
 pub const SUBPROTOCOL_JSON: &str = "tidings.v1.json";
@@ -74,12 +78,20 @@ impl Dialect for Native {
         true
     }
 
-    fn open(&self) -> Box<dyn Conversation> {
-        Box::new(*self)
+    fn open(&self, _: &Opening<'_>) -> Result<Opened, Error> {
+        Ok(Opened::new(*self))
     }
 
     fn event(&self, stream: &StreamName, event: &Event, out: &mut Vec<u8>) -> FrameKind {
         event::push_event_frame(stream, event, out)
+    }
+
+    fn gap(&self, gap: &Gap, out: &mut Vec<u8>) -> Option<FrameKind> {
+        encode::encode(&Message::Gap(gap.clone()), out)
+    }
+
+    fn has_replays(&self) -> bool {
+        true
     }
 
     fn batch(&self) -> Option<Batch> {
@@ -89,11 +101,11 @@ impl Dialect for Native {
 
 /// The protocol keeps nothing between messages, so the dialect is its own conversation.
 impl Conversation for Native {
-    fn decode(&mut self, frame: Frame<'_>) -> Result<Request, Misspelled> {
-        decode::json(frame)
+    fn decode(&mut self, frame: Frame<'_>) -> Result<Requests, Misspelled> {
+        Ok(smallvec![decode::json(frame)?])
     }
 
-    fn encode(&mut self, message: &Message, out: &mut Vec<u8>) -> Option<FrameKind> {
+    fn encode(&mut self, _: u64, message: &Message, out: &mut Vec<u8>) -> Option<FrameKind> {
         encode::encode(message, out)
     }
 }
@@ -115,12 +127,20 @@ impl Dialect for NativeProtobuf {
         Native.can_resume()
     }
 
-    fn open(&self) -> Box<dyn Conversation> {
-        Box::new(*self)
+    fn open(&self, _: &Opening<'_>) -> Result<Opened, Error> {
+        Ok(Opened::new(*self))
     }
 
     fn event(&self, stream: &StreamName, event: &Event, out: &mut Vec<u8>) -> FrameKind {
         protobuf::push_event_frame(stream, event, out)
+    }
+
+    fn gap(&self, gap: &Gap, out: &mut Vec<u8>) -> Option<FrameKind> {
+        protobuf::encode(&Message::Gap(gap.clone()), out)
+    }
+
+    fn has_replays(&self) -> bool {
+        Native.has_replays()
     }
 
     /// Joined messages are one message with the lists of both (the wire format's rule of merging),
@@ -131,11 +151,11 @@ impl Dialect for NativeProtobuf {
 }
 
 impl Conversation for NativeProtobuf {
-    fn decode(&mut self, frame: Frame<'_>) -> Result<Request, Misspelled> {
-        decode::protobuf(frame)
+    fn decode(&mut self, frame: Frame<'_>) -> Result<Requests, Misspelled> {
+        Ok(smallvec![decode::protobuf(frame)?])
     }
 
-    fn encode(&mut self, message: &Message, out: &mut Vec<u8>) -> Option<FrameKind> {
+    fn encode(&mut self, _: u64, message: &Message, out: &mut Vec<u8>) -> Option<FrameKind> {
         protobuf::encode(message, out)
     }
 }

@@ -47,6 +47,16 @@ pub(super) fn encode(message: &Message, out: &mut Vec<u8>) -> Option<FrameKind> 
         Message::Restored(subscriptions) => {
             out.message(10, |out| push_subscriptions(1, subscriptions, out));
         }
+        Message::Called { .. } => return None,
+        Message::Call { call_id, call, user } => out.message(11, |out| {
+            out.uint(1, *call_id);
+            out.str(2, call.command.as_str());
+            out.bytes(3, &call.data);
+            if let Some(user) = user {
+                out.str(4, user);
+            }
+        }),
+        Message::Expiring { in_ms } => out.message(12, |out| out.uint(1, *in_ms)),
     }
     Some(FrameKind::Binary)
 }
@@ -115,7 +125,10 @@ fn push_answer(answer: &Answer, out: &mut Writer<'_>) {
             push_subscriptions(3, subscriptions, out);
         }),
         Answer::Subscribed(subscribed) => out.message(2, |out| push_subscribed(subscribed, out)),
-        Answer::Unsubscribed => out.message(3, |_| {}),
+        // Of sets of subscriptions this protocol knows nothing.
+        Answer::Unsubscribed | Answer::Included(_) | Answer::Excluded { .. } => {
+            out.message(3, |_| {});
+        }
         Answer::Published(appended) => out.message(4, |out| push_appended(appended, out)),
         Answer::History { stream, epoch, events, after, more } => out.message(5, |out| {
             push_events(1, stream, events, out);
@@ -127,6 +140,13 @@ fn push_answer(answer: &Answer, out: &mut Writer<'_>) {
         Answer::Acknowledged(positions) => {
             out.message(7, |out| push_positions(1, positions, out));
         }
+        Answer::Called(data) => out.message(8, |out| out.bytes(1, data)),
+        Answer::Handling => out.message(9, |_| {}),
+        Answer::Refreshed { expires_at_ms } => out.message(10, |out| out.uint(1, *expires_at_ms)),
+        Answer::Presence { users, clients } => out.message(11, |out| {
+            users.iter().for_each(|user| out.str(1, user));
+            out.uint(2, *clients);
+        }),
     }
 }
 

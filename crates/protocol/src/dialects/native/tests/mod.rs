@@ -10,11 +10,14 @@ mod server_messages;
 use super::Native;
 use crate::dialect::Misspelled;
 use crate::{
-    Command, Dialect, Event, Frame, FrameKind, Message, Pattern, Position, Request, StreamName,
+    Command, Conversation, Dialect, Event, Frame, FrameKind, Message, Pattern, Position, Request,
+    StreamName,
 };
 
 fn decode(text: &str) -> Result<Request, Misspelled> {
-    Native.open().decode(Frame::Text(text))
+    let requests = Native.decode(Frame::Text(text))?;
+    let [request] = requests.into_inner().unwrap_or_else(|many| panic!("{many:?}"));
+    Ok(request)
 }
 
 fn command(text: &str) -> Command {
@@ -23,7 +26,7 @@ fn command(text: &str) -> Command {
 
 fn encode(message: &Message) -> Option<String> {
     let mut out = Vec::new();
-    let kind = Native.open().encode(message, &mut out);
+    let kind = Native.encode(0, message, &mut out);
     assert_eq!(kind.is_none(), out.is_empty());
     kind.map(|kind| {
         assert_eq!(kind, FrameKind::Text);
