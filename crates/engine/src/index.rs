@@ -155,7 +155,7 @@ impl Index {
                 ">" => node.any_rest = Some(child),
                 _ => match start_of_rest(token) {
                     Some(start) => {
-                        drop(node.rests.get_or_insert_default().insert(start.into(), child));
+                        node.rests.get_or_insert_default().insert(start.into(), child);
                     }
                     None => drop(node.children.insert(token.into(), child)),
                 },
