@@ -221,6 +221,8 @@ impl World {
             device: None,
             remember,
             grants: Arc::new(Grants { subscribe: vec![pattern(">")], publish: vec![pattern(">")] }),
+            expires_at_ms: None,
+            must_authenticate: false,
             rendering: Rendering(self.clients),
             conversation: Box::new(Silent),
             subscriptions: Vec::new(),
