@@ -174,7 +174,7 @@ impl World {
             groups: Vec::new(),
             device: None,
             remember: None,
-            grants: Arc::new(Grants { subscribe: all, publish: Vec::new() }),
+            grants: Arc::new(Grants { subscribe: all, ..Grants::default() }),
             expires_at_ms: None,
             must_authenticate: false,
             rendering: Rendering(0),

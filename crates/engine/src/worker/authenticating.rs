@@ -138,9 +138,12 @@ impl Worker {
         let rare = session.rare.as_mut();
         let Some(request) = rare.and_then(|rare| rare.authenticating.take()) else { return };
         let done = match (request.command, result) {
-            (Command::Hello(hello), Ok(identity)) => self
-                .identify(ticket.client, identity)
-                .and_then(|()| self.begin_hello(ticket, *hello)),
+            (Command::Hello(mut hello), Ok(identity)) => {
+                // What a token says counts.
+                hello.device = identity.device.clone().or(hello.device);
+                self.identify(ticket.client, identity)
+                    .and_then(|()| self.begin_hello(ticket, *hello))
+            }
             (Command::Refresh { .. }, Ok(identity)) => self.refreshed(ticket, identity),
             (Command::Hello(_), Err(error)) => {
                 let reason = match error.code {

@@ -26,6 +26,9 @@ settings! {
         auth: Option<Access>, unset "`required` where `[auth]` has keys, otherwise `none`" => Live;
         /// Where a token may come from.
         tokens: Option<Vec<TokenPlace>>, unset "`header`, `protocol` and `message`" => Live;
+        /// How a wrong token is answered that came as a subprotocol, from a browser for the most part:
+        /// its page sees a close code, and no status.
+        refusal: Refusal = Refusal::Status => Live;
         /// Web origins from which browsers may connect; `*` stands for all.
         origins: Vec<WebOrigin> = Vec::new() => Live;
         /// Web origins whose pages may read plain HTTP answers; `*` stands for all.
@@ -78,6 +81,14 @@ words! {
         Optional "optional",
         /// Tokens are not looked at.
         None "none",
+    }
+
+    /// How a client is told that its token is wrong.
+    Refusal, "a way to refuse" {
+        /// Status 401 instead of the upgrade.
+        Status "status",
+        /// The upgrade, and then close code 1008.
+        Close "close",
     }
 
     /// Where a client puts its token.
