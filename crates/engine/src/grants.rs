@@ -7,10 +7,8 @@ pub enum Action {
     Subscribe,
     /// Publish events.
     Publish,
-    /// Send commands.
+    /// Send commands, whose names are topics.
     Command,
-    /// Handle commands of others.
-    Handle,
 }
 
 /// What a client is allowed, as patterns per action. Nothing is allowed that is not named, and no
@@ -23,8 +21,6 @@ pub struct Grants {
     pub publish: Vec<Pattern>,
     /// Patterns of commands that it may send.
     pub command: Vec<Pattern>,
-    /// Patterns of commands that it may handle.
-    pub handle: Vec<Pattern>,
 }
 
 impl Grants {
@@ -36,8 +32,7 @@ impl Grants {
         let (granted, verb) = match action {
             Action::Subscribe => (&self.subscribe, "subscribe to"),
             Action::Publish => (&self.publish, "publish to"),
-            Action::Command => (&self.command, "send the command"),
-            Action::Handle => (&self.handle, "handle the commands"),
+            Action::Command => (&self.command, "send"),
         };
         if granted.iter().any(|wide| wide.contains(pattern)) {
             return Ok(());

@@ -10,7 +10,7 @@ use protocol::{ClientId, CloseReason, Dialect, Error, ErrorCode, Opened, Request
 use crate::absent::{Continuity, Identity, Word};
 use crate::auth::{Bounds, Principal, Standing};
 use crate::config::{
-    Access, Config, Endpoint as Configured, Rate, Refusal, Timespan, TokenPlace, WebOrigin,
+    Access, Allow, Config, Endpoint as Configured, Rate, Refusal, Timespan, TokenPlace, WebOrigin,
 };
 use crate::node::Node;
 use crate::registry::{Connected, Devices, Reservation, Way};
@@ -53,6 +53,8 @@ pub(crate) struct Endpoint {
     pub(crate) spoken: Spoken,
     /// Of who is anonymous.
     pub(crate) grants: Arc<Grants>,
+    /// What all of its clients may do, whoever they are.
+    pub(crate) allow: Allow,
     /// Whether clients need a token.
     pub(crate) access: Access,
     /// Where it may come from.
@@ -110,7 +112,8 @@ impl Endpoint {
         if !principal.is_known {
             return Ok(Standing { grants: self.grants.clone(), ..Standing::default() });
         }
-        node.authority().standing(principal)
+        let standing = node.authority().standing(principal)?;
+        Ok(Standing { grants: allowing(&standing.grants, &self.allow), ..standing })
     }
 
     /// How many devices a user may have here.
@@ -188,6 +191,8 @@ fn of(config: &Config, configured: &Configured, native: Endpoint) -> Endpoint {
     let limits = &configured.limits;
     Endpoint {
         listen: config.listener_of(configured),
+        grants: allowing(&native.grants, &configured.allow),
+        allow: configured.allow.clone(),
         origins: configured.origins.clone(),
         heartbeat_ms: u32::try_from(configured.heartbeat.as_ms()).unwrap_or(u32::MAX),
         remember_ms: configured.remember.map(Timespan::as_ms),
@@ -202,6 +207,18 @@ fn of(config: &Config, configured: &Configured, native: Endpoint) -> Endpoint {
         devices_max: limits.devices_per_user,
         ..native
     }
+}
+
+/// What clients of an endpoint may do besides what their roles allow.
+fn allowing(grants: &Arc<Grants>, allow: &Allow) -> Arc<Grants> {
+    if *allow == Allow::default() {
+        return grants.clone();
+    }
+    let mut grants = Grants::clone(grants);
+    grants.subscribe.extend_from_slice(&allow.subscribe);
+    grants.publish.extend_from_slice(&allow.publish);
+    grants.command.extend_from_slice(&allow.command);
+    Arc::new(grants)
 }
 
 /// A client that arrived at an endpoint.

@@ -1,4 +1,5 @@
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -13,7 +14,7 @@ use crate::absent::{Absent, Bounds, Continuity};
 use crate::addresses::Addresses;
 use crate::auth::{Authority, Principal, Revoked};
 use crate::clock::Clock;
-use crate::config::{Access, Config, Refusal, StreamCompression, TokenPlace};
+use crate::config::{Access, Allow, Config, Refusal, StreamCompression, TokenPlace};
 use crate::endpoint::{Endpoint, Spoken};
 use crate::gates::Gates;
 use crate::http::Admission;
@@ -62,6 +63,8 @@ pub struct Node {
     pub(crate) admin_token: Option<String>,
     /// Where it listens in fact, once it does.
     pub(crate) bound: OnceLock<Bound>,
+    /// Where each public listener of the configuration listens in fact, once it does.
+    pub(crate) public: OnceLock<Vec<(SocketAddr, SocketAddr)>>,
     config: ArcSwap<Config>,
     inboxes: Vec<Arc<Inbox>>,
     /// Clients within the process so far.
@@ -82,9 +85,9 @@ const TOKEN_PLACES: [TokenPlace; 3] =
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {
     /// For clients.
-    pub public: std::net::SocketAddr,
+    pub public: SocketAddr,
     /// For publishing and the admin API.
-    pub admin: std::net::SocketAddr,
+    pub admin: SocketAddr,
 }
 
 impl Node {
@@ -117,6 +120,7 @@ impl Node {
             addresses: Addresses::default(),
             admin_token,
             bound: OnceLock::new(),
+            public: OnceLock::new(),
             config: ArcSwap::from_pointee(parts.config),
             inboxes,
             attached: AtomicUsize::new(0),
@@ -149,6 +153,12 @@ impl Node {
             self.authority.store(Arc::new(Authority::new(&config.auth)));
         }
         self.config.store(Arc::new(config));
+    }
+
+    /// Where it listens in fact for what the configuration has at `address`.
+    pub fn bound_to(&self, address: SocketAddr) -> SocketAddr {
+        let mut listeners = self.public.get().into_iter().flatten();
+        listeners.find(|(wanted, _)| *wanted == address).map_or(address, |(_, bound)| *bound)
     }
 
     /// Whether publishing and delivery are stopped.
@@ -310,8 +320,7 @@ impl Node {
         Arc::new(Grants {
             subscribe: all.clone(),
             publish: all.clone(),
-            command: all.clone(),
-            handle: all,
+            command: all,
         })
     }
 
@@ -343,6 +352,7 @@ impl Node {
             listen: config.listen.public,
             spoken,
             grants: self.anonymous(),
+            allow: Allow::default(),
             access: config.access(None),
             tokens: TOKEN_PLACES.to_vec(),
             refusal: Refusal::Status,

@@ -10,7 +10,7 @@ pub const TTL_MS_DEFAULT: u64 = 3_600_000;
 pub const TTL_MS_MAX: u64 = 366 * 24 * 3_600_000;
 
 /// What a token is to say.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenRequest {
     /// The user.
     pub user: String,

@@ -22,7 +22,7 @@ use protocol::{Error, ErrorCode};
 
 pub(crate) use backend::{Asking, Backend};
 pub(crate) use keys::TOKEN_BYTES_MAX;
-pub(crate) use revoked::Revoked;
+pub(crate) use revoked::{Revoked, Whose};
 pub(crate) use roles::{Bounds, Standing};
 
 use crate::config::Auth;

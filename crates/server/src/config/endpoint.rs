@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 
-use protocol::Topic;
+use protocol::{Pattern, Topic};
 
 use super::schema::Shape;
 use super::sections::Limits;
@@ -29,6 +29,10 @@ settings! {
         /// How a wrong token is answered that came as a subprotocol, from a browser for the most part:
         /// its page sees a close code, and no status.
         refusal: Refusal = Refusal::Status => Live;
+        /// What its clients may do besides what their roles allow.
+        allow: Allow = Allow::default() => Live;
+        /// Whether the HTTP routes of the dialect's system are served on its listener.
+        routes: bool = false => Restart;
         /// Web origins from which browsers may connect; `*` stands for all.
         origins: Vec<WebOrigin> = Vec::new() => Live;
         /// Web origins whose pages may read plain HTTP answers; `*` stands for all.
@@ -43,6 +47,16 @@ settings! {
         compression: Option<Compression>, unset "no compression" => Restart;
         /// Bounds of its clients.
         limits: ClientLimits = ClientLimits::default() => Live;
+    }
+
+    /// What every client of an endpoint may do.
+    section Allow {
+        /// Patterns of topics that they may subscribe to.
+        subscribe: Vec<Pattern> = Vec::new() => Live;
+        /// Patterns of topics that they may publish to.
+        publish: Vec<Pattern> = Vec::new() => Live;
+        /// Patterns of commands that they may send.
+        command: Vec<Pattern> = Vec::new() => Live;
     }
 
     /// When and how strongly messages are compressed.

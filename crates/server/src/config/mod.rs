@@ -73,7 +73,9 @@ mod tests;
 
 pub use auth::{Algorithm, Auth, AuthKey, AuthToken, Role};
 pub use changes::{Changes, diff};
-pub use endpoint::{Access, ClientLimits, Compression, DialectName, Endpoint, Refusal, TokenPlace};
+pub use endpoint::{
+    Access, Allow, ClientLimits, Compression, DialectName, Endpoint, Refusal, TokenPlace,
+};
 pub use load::{ConfigFile, LoadOptions, Loaded, Overrides, Profile, load, parse};
 pub use pem::PemFile;
 pub use problem::{ConfigErrors, Warnings};
@@ -138,6 +140,17 @@ impl Config {
     pub(crate) fn access(&self, said: Option<Access>) -> Access {
         let unset = if self.auth.checks_tokens() { Access::Required } else { Access::None };
         said.unwrap_or(unset)
+    }
+
+    /// The addresses on which clients are served: that of `listen.public` first.
+    pub fn public_listeners(&self) -> Vec<std::net::SocketAddr> {
+        let mut all = vec![self.listen.public];
+        for address in self.endpoints.iter().map(|endpoint| self.listener_of(endpoint)) {
+            if !all.contains(&address) {
+                all.push(address);
+            }
+        }
+        all
     }
 
     /// Whether clients of `endpoint` need a token.

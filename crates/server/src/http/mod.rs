@@ -20,6 +20,8 @@ mod query;
 mod error;
 /// The routes.
 mod api;
+/// Routes of systems that have their own.
+pub(crate) mod systems;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -64,7 +66,8 @@ pub(crate) struct Routes {
     pub(crate) events: Rc<Endpoint>,
     /// The endpoint of images, each topic below its path.
     pub(crate) images: Rc<Endpoint>,
-    pub(crate) public: Router,
+    /// What public listeners serve beside endpoints, by their addresses.
+    pub(crate) public: Vec<(SocketAddr, Router)>,
     pub(crate) admin: Router,
 }
 
@@ -145,7 +148,11 @@ async fn answer(
             {
                 return Ok(images::answer(&shared, &request, &topic, &routes.images, peer, &line).await);
             } else {
-                route(&routes.public, request).await
+                let here = routes.public.iter().find(|(address, _)| *address == listen);
+                match here {
+                    Some((_, router)) => route(router, request).await,
+                    None => whole(Response::new(Body::empty())),
+                }
             }
         }
     };

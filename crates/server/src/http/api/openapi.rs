@@ -168,6 +168,17 @@ fn schemas() -> Value {
         "Closed": { "type": "object", "properties": { "closed": text } },
         "Member": { "type": "object", "properties": {
             "client": text, "group": text, "member": flag } },
+        "UserMember": { "type": "object", "properties": {
+            "user": text, "group": text, "member": flag, "clients": number } },
+        "ClosedCount": { "type": "object", "properties": { "closed": number } },
+        "TokenRequest": { "type": "object", "required": ["user"], "properties": {
+            "user": text, "device": text, "roles": texts, "groups": texts,
+            "ttl": { "type": "string", "description": "for how long, such as `1h`" } } },
+        "Token": { "type": "object", "properties": { "token": text, "expires_at": number } },
+        "Revocation": { "type": "object", "properties": {
+            "user": text, "token_id": text,
+            "before": { "type": "integer",
+                "description": "only tokens issued up to then, in ms since 1970" } } },
         "Stopped": { "type": "object", "properties": { "stopped": flag } },
         "Draining": { "type": "object", "properties": {
             "draining": flag, "clients": number, "deadline_ms": number } },
