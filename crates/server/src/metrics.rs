@@ -128,7 +128,7 @@ impl Figures {
             source_refused: sources.refused.load(Ordering::Relaxed),
             source_dropped: sources.dropped.load(Ordering::Relaxed)
                 + node.nats.as_ref().map_or(0, Nats::lost),
-            nats_connected: node.services.is_running("nats").into(),
+            nats_connected: node.nats.as_ref().is_some_and(Nats::is_connected).into(),
             nats_disconnects: node.nats.as_ref().map_or(0, Nats::disconnects),
             redis_connected: node.services.is_running("redis").into(),
             redis_disconnects: sources.redis_disconnects.load(Ordering::Relaxed),

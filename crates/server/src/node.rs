@@ -12,7 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::absent::{Absent, Bounds, Continuity};
 use crate::addresses::Addresses;
 use crate::clock::Clock;
-use crate::config::{Config, StreamCompression};
+use crate::config::{Config, Schema, StreamCompression};
 use crate::endpoint::{Endpoint, Spoken};
 use crate::gates::Gates;
 use crate::http::Admission;
@@ -245,20 +245,27 @@ impl Node {
     /// Refuses what no stream should take.
     ///
     /// # Errors
-    /// `draining` while publishing is stopped, `too_large` beyond the bound on data.
+    /// `draining` while publishing is stopped, `too_large` beyond the bound on data, `invalid_data`
+    /// where they are not as a schema wants them.
     pub fn check_draft(&self, draft: &Draft) -> Result<(), Error> {
         if self.is_stopped() || self.is_draining() {
             let message = "the server takes no events at the moment";
             return Err(Error::new(ErrorCode::Draining, message).retry_after(1_000));
         }
-        let bytes_max = self.config().limits.event_bytes.as_len();
+        let config = self.config();
+        let bytes_max = config.limits.event_bytes.as_len();
         if draft.payload.len() > bytes_max {
             let message = format!(
                 "an event's data may have at most {bytes_max} bytes (setting `limits.event_bytes`)"
             );
             return Err(Error::new(ErrorCode::TooLarge, message));
         }
-        Ok(())
+        let is_meant = |schema: &&Schema| schema.topics.iter().any(|it| it.matches(&draft.topic));
+        config
+            .schemas
+            .iter()
+            .filter(is_meant)
+            .try_for_each(|schema| schema.file.validator().check(&draft.payload))
     }
 
     /// Appends to a stream, counting what its consumers have before them. Who can wait should have

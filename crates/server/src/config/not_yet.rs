@@ -22,8 +22,6 @@ use Refused::{Whole, Words};
 const REFUSALS: &[Refusal] = &[
     Refusal("listen.tls", Whole),
     Refusal("broker.kind", Words(&["nats", "redis"])),
-    Refusal("nats.url", Whole),
-    Refusal("redis.url", Whole),
     Refusal("auth.keys", Whole),
     Refusal("auth.jwks", Whole),
     Refusal("auth.http", Whole),
@@ -34,8 +32,6 @@ const REFUSALS: &[Refusal] = &[
     Refusal("endpoint.*.cors", Whole),
     Refusal("endpoint.*.limits.devices_per_user", Whole),
     Refusal("command.*", Whole),
-    Refusal("source.*.kind", Words(&["nats", "redis"])),
-    Refusal("schema.*", Whole),
 ];
 
 /// What of the configuration this version refuses.

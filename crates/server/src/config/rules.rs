@@ -16,11 +16,13 @@ pub(super) fn broken(config: &Config, tree: &Node) -> Vec<Problem> {
     check.streams();
     check.captures();
     check.endpoints();
+    check.remotes();
+    check.sources();
     check.problems
 }
 
-struct Check<'a> {
-    config: &'a Config,
+pub(super) struct Check<'a> {
+    pub(super) config: &'a Config,
     tree: &'a Node,
     problems: Vec<Problem>,
 }
@@ -36,9 +38,14 @@ impl Check<'_> {
         })
     }
 
-    fn report(&mut self, title: String, places: &[(&str, &str)]) {
+    pub(super) fn report(&mut self, title: String, places: &[(&str, &str)]) {
         let problem = self.problem(title, places);
         self.problems.push(problem);
+    }
+
+    pub(super) fn report_with_help(&mut self, title: String, places: &[(&str, &str)], help: &str) {
+        let problem = self.problem(title, places);
+        self.problems.push(problem.help(help));
     }
 
     fn admin(&mut self) {
