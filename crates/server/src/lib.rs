@@ -19,6 +19,14 @@ mod endpoint;
 mod transports;
 /// The threads that own clients.
 mod worker;
+/// What data must look like.
+mod schema;
+/// Events on their way to the broker, of requests and sources.
+mod publishing;
+/// What works beside this server, and whether it does.
+pub mod services;
+/// The connection to NATS.
+mod nats;
 /// Where events come in from besides publishing.
 mod sources;
 /// Bytes of events.
