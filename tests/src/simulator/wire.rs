@@ -4,7 +4,7 @@ use std::rc::Rc;
 use engine::{Renderer, Rendering, SessionTokens, Stream};
 use protocol::{
     ClientId, Conversation, Error, Event, Frame, FrameKind, Gap, Message, Payload, Position,
-    Request, Seq, dialect::Misspelled,
+    Seq, dialect::Misspelled,
 };
 
 /// Events in order, as frames of their own.
