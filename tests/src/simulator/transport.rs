@@ -130,7 +130,6 @@ impl World {
     /// Commands reach a worker.
     pub(super) fn bring_up(&mut self, connection: usize) {
         let (node, key) = (self.connections[connection].worker, self.connections[connection].key);
-        let now = self.now(node);
         self.connections[connection].is_up_due = false;
         if !self.nodes[node].worker.is_accepting(key) {
             if self.connections[connection].is_open && !self.connections[connection].up.is_empty() {
@@ -143,6 +142,7 @@ impl World {
             let Some(mut request) = self.connections[connection].up.pop_front() else { break };
             self.tell(|| format!("connection {connection} asks {request:?}"));
             self.planted.misread(&mut request);
+            let now = self.now(node);
             self.nodes[node].worker.handle_command(now, key, request);
         }
         if !self.connections[connection].up.is_empty() {
