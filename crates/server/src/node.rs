@@ -335,11 +335,7 @@ impl Node {
     /// What programs may do that embed the server: everything but the system's topics.
     pub(crate) fn local_grants() -> Arc<Grants> {
         let all: Vec<Pattern> = Pattern::parse(">").into_iter().collect();
-        Arc::new(Grants {
-            subscribe: all.clone(),
-            publish: all.clone(),
-            command: all,
-        })
+        Arc::new(Grants { subscribe: all.clone(), publish: all.clone(), command: all })
     }
 
     /// The endpoint of clients within the process.

@@ -50,8 +50,8 @@ use std::sync::Arc;
 use protocol::{ClientId, Epoch, Seq, Topic};
 use slab::Slab;
 
-pub use authenticating::Identity;
 pub(crate) use authenticating::Expiry;
+pub use authenticating::Identity;
 pub use interface::{
     ClientKey, Connect, Counters, Limits, LocateTicket, Now, Request, SessionTokens, SessionView,
     Ticket,

@@ -134,7 +134,8 @@ impl Worker {
             self.watch(reader.stream);
         }
         self.generation_last = self.generation_last.wrapping_add(1);
-        let Snapshot { groups, device, remembering, endings, gaps, must_authenticate, .. } = snapshot;
+        let Snapshot { groups, device, remembering, endings, gaps, must_authenticate, .. } =
+            snapshot;
         let rare = Rare {
             groups,
             device,

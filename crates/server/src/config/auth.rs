@@ -1,5 +1,5 @@
-use std::collections::BTreeMap;
 use protocol::Pattern;
+use std::collections::BTreeMap;
 
 use super::endpoint::ClientLimits;
 use super::pem::PemFile;

@@ -131,9 +131,9 @@ impl Shell {
         }
         if let Some(place) = self.clients.get_mut(at) {
             let continuity = continuity.map(Box::new);
-            let watch = must_authenticate.then(|| super::knowing::watch(&self.node, self.place, key));
-            *place =
-                Some(Client { key, id, connected_at_ms, peer, continuity, endpoint, watch });
+            let watch =
+                must_authenticate.then(|| super::knowing::watch(&self.node, self.place, key));
+            *place = Some(Client { key, id, connected_at_ms, peer, continuity, endpoint, watch });
         }
         if user.is_some() {
             // What changed while it came.

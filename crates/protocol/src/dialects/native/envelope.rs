@@ -17,8 +17,7 @@ const VERBS: [Key; 8] = [
     ("refresh", 12),
 ];
 /// Verbs of clients that are known only to be refused with a reason.
-const VERBS_OF_LATER: [Key; 4] =
-    [("call", 9), ("handle", 10), ("presence", 11), ("result", 13)];
+const VERBS_OF_LATER: [Key; 4] = [("call", 9), ("handle", 10), ("presence", 11), ("result", 13)];
 
 /// The fields of a message's outer object.
 pub(super) struct Envelope<'a> {
