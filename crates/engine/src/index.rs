@@ -292,6 +292,62 @@ impl Index {
         }
     }
 
+    /// Collects the subscriptions with a pattern that has a topic in common with `asked`, and that
+    /// do not leave out all of it; one may come several times.
+    pub(crate) fn overlapping(&self, asked: &Pattern, found: &mut Vec<SubscriptionKey>) {
+        found.clear();
+        let tokens: SmallVec<[&str; 16]> = asked.tokens().collect();
+        self.overlap(ROOT, &tokens, found);
+        let leaves = |subscription: &Subscription| {
+            subscription.except.iter().any(|pattern| pattern.contains(asked))
+        };
+        found.retain(|key| self.get(*key).is_some_and(|subscription| !leaves(subscription)));
+    }
+
+    /// Patterns have at most 16 tokens, so recursion is shallow.
+    fn overlap(&self, at: NodeKey, asked: &[&str], found: &mut Vec<SubscriptionKey>) {
+        let Some(node) = self.nodes.get(at as usize) else { return };
+        let Some((token, rest)) = asked.split_first() else {
+            return found.extend(node.subscribers.iter().map(|(key, _)| *key));
+        };
+        let is_wild = matches!(*token, "*" | ">");
+        // In first place, wildcards hold back from the system's topics, on either side.
+        let is_first = at == ROOT;
+        if !(is_first && token.starts_with('$')) {
+            if let Some(end) = node.any_rest.and_then(|child| self.nodes.get(child as usize)) {
+                found.extend(end.subscribers.iter().map(|(key, _)| *key));
+            }
+            if let Some(child) = node.any_one {
+                self.overlap_below(child, token, rest, found);
+            }
+        }
+        if is_wild {
+            let children = node.children.iter();
+            let seen = children.filter(|(name, _)| !(is_first && name.starts_with('$')));
+            for (_, child) in seen {
+                self.overlap_below(*child, token, rest, found);
+            }
+        } else if let Some(child) = node.children.get(*token) {
+            self.overlap(*child, rest, found);
+        }
+    }
+
+    /// Behind a token that `token` met: `>` takes what ends there, and meets the next as well.
+    fn overlap_below(
+        &self,
+        child: NodeKey,
+        token: &str,
+        rest: &[&str],
+        found: &mut Vec<SubscriptionKey>,
+    ) {
+        if token == ">" {
+            self.overlap(child, &[], found);
+            self.overlap(child, &[">"], found);
+        } else {
+            self.overlap(child, rest, found);
+        }
+    }
+
     /// Whether this one subscription takes `topic`: without looking at any other.
     pub(crate) fn takes(&self, subscription: &Subscription, topic: &Topic) -> bool {
         subscription.takes.iter().any(|taken| self.node_matches(taken.node, topic))
@@ -416,6 +472,28 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn overlaps_are_those_of_the_patterns(
+            patterns in prop::collection::vec(any_pattern(), 1..20),
+            asked in any_pattern(),
+        ) {
+            let mut index = Index::new();
+            let mut expected = Vec::new();
+            for pattern in &patterns {
+                let id = SubscriptionId(1);
+                let topics = std::slice::from_ref(pattern);
+                let key = index.insert(0, id, Mode::EVERY, topics, Vec::new(), None);
+                if pattern.overlaps(&asked) {
+                    expected.push(key);
+                }
+            }
+            let mut found = Vec::new();
+            index.overlapping(&asked, &mut found);
+            found.sort_unstable();
+            found.dedup();
+            prop_assert_eq!(found, expected);
+        }
+
         #[test]
         fn finds_what_patterns_match_through_inserts_and_removals(
             steps in prop::collection::vec(

@@ -3,7 +3,8 @@ use std::sync::Arc;
 use axum::routing::{MethodRouter, delete, get, post, put};
 
 use super::{
-    connections, control, cursors, elsewhere, events, health, metrics, openapi, publish, streams,
+    connections, control, cursors, elsewhere, events, health, metrics, openapi, presence, publish,
+    streams,
 };
 use crate::node::Node;
 
@@ -122,6 +123,8 @@ pub(super) fn admin() -> Vec<Route> {
         ),
         ("after", "go on where an earlier answer ended: its `next`"),
     ];
+    const PRESENCE: Meanings =
+        &[("topic", "who subscribes to a topic that this pattern selects; must be given")];
     const CLIENTS: Meanings = &[
         ("user", "only clients of this user"),
         (
@@ -154,6 +157,8 @@ pub(super) fn admin() -> Vec<Route> {
             query &[], body None, answer "Member"),
         route!(delete "/v1/connections/{id}/groups/{group}" connections::leave, "Take a client out of a group",
             query &[], body None, answer "Member"),
+        route!(get "/v1/presence" presence::presence, "Who subscribes to a topic",
+            query PRESENCE, body None, answer "Presence"),
         route!(post "/v1/start" control::start, "Let publishing and delivery go on",
             query &[], body None, answer "Stopped"),
         route!(post "/v1/stop" control::stop, "Stop publishing and delivery; clients stay",
