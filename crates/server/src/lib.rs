@@ -35,6 +35,8 @@ mod rendering;
 mod wardrobe;
 /// Who is connected.
 pub mod registry;
+/// Who watches what.
+mod presence;
 /// Which groups they are in.
 mod memberships;
 /// What clients had that dropped, until they come back.

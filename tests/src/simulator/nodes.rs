@@ -88,8 +88,8 @@ impl World {
                 let answer = Box::new(move |result| to(Answered::History(ticket, result)));
                 engine::history::read(self.store.clone(), stream, selector, *history, answer);
             }
-            // Nobody there has a token.
-            Request::Heartbeat { .. } | Request::Authenticate { .. } => {}
+            // Nobody there has a token, or asks who is there.
+            Request::Heartbeat { .. } | Request::Authenticate { .. } | Request::Presence { .. } => {}
             Request::Restored { client, id, .. } => self.restored(node, client, id),
             Request::Close { client, .. } => {
                 if let Some(connection) = self.connection_of(node, client) {

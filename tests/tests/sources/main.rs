@@ -7,6 +7,7 @@ mod nats;
 mod redis;
 mod system;
 mod schemas;
+mod presence;
 
 use serde_json::Value;
 use tidings_tests::harness::{TestServer, eventually};

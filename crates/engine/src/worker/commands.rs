@@ -80,6 +80,7 @@ impl Worker {
             Command::Exclude(what) => self.exclude(ticket, what),
             Command::Publish(draft) => self.publish(ticket, *draft),
             Command::History(history) => self.history(ticket, *history),
+            Command::Presence(topics) => self.ask_presence(ticket, topics),
             Command::Acknowledge(positions) => self.acknowledge(ticket, positions),
             Command::Ping => {
                 let time_ms = self.now.wall_ms;
@@ -93,7 +94,7 @@ impl Worker {
             Command::Call(_)
             | Command::Handle(_)
             | Command::Result { .. }
-            | Command::Presence(_) => Err(Error::bad_request("not available in this version")),
+            => Err(Error::bad_request("not available in this version")),
         };
         if let Err(error) = refused {
             self.reply(key, id, Err(error));

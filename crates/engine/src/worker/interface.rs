@@ -157,6 +157,13 @@ pub enum Request {
         /// What for.
         history: Box<History>,
     },
+    /// Ask every worker who watches something; answered by [`crate::Worker::handle_presence`].
+    Presence {
+        /// For the answer.
+        ticket: Ticket,
+        /// What is watched.
+        topics: Pattern,
+    },
     /// Load the cursor of a device; answered by [`crate::Worker::handle_cursor`].
     Cursor {
         /// For the answer.

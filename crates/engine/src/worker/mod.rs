@@ -29,6 +29,8 @@ mod fill;
 mod gaps;
 /// What lies behind a cursor.
 mod ahead;
+/// Who watches a topic.
+mod presence;
 /// History that comes apart from the live order.
 mod replay;
 /// Chosen events become slices of a client's write.
@@ -56,6 +58,7 @@ pub use interface::{
     ClientKey, Connect, Counters, Limits, LocateTicket, Now, Request, SessionTokens, SessionView,
     Ticket,
 };
+pub use presence::Presence;
 pub(crate) use remembering::Remembering;
 pub use remembering::{Remember, Remembered};
 pub use snapshot::Snapshot;

@@ -359,6 +359,16 @@ impl Shell {
                 let shown = Shown { device, takeover, is_refresh };
                 self.authenticate(ticket, &token, shown);
             }
+            Request::Presence { ticket, topics } => {
+                let node = self.node.clone();
+                tokio::task::spawn_local(async move {
+                    let presence = crate::presence::of(&node, &topics).await;
+                    inbox.push(Input::Do(Box::new(move |shell| {
+                        let now = shell.now();
+                        shell.engine.handle_presence(now, ticket, presence);
+                    })));
+                });
+            }
             Request::Heartbeat { client } => self.heartbeat(client),
             Request::Restored { client, id, device, before } => {
                 self.restored(client, id, device, before);

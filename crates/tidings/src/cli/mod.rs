@@ -27,6 +27,8 @@ mod publish;
 mod subscribe;
 /// `tidings history`.
 mod history;
+/// `tidings presence`.
+mod presence;
 /// `tidings streams`.
 mod streams;
 /// `tidings connections`.
@@ -98,6 +100,7 @@ enum Command {
     Publish(publish::Args),
     Subscribe(subscribe::Args),
     History(history::Args),
+    Presence(presence::Args),
     Streams(streams::Args),
     Connections(connections::Args),
     Health(health::Args),
@@ -122,6 +125,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Publish(args) => publish::run(args, &globals, &mut out),
         Command::Subscribe(args) => subscribe::run(args, &globals, &mut out),
         Command::History(args) => history::run(args, &globals, &mut out),
+        Command::Presence(args) => presence::run(args, &globals, &mut out),
         Command::Streams(args) => streams::run(args, &globals, &mut out),
         Command::Connections(args) => connections::run(args, &globals, &mut out),
         Command::Health(args) => health::run(args, &globals, &mut out),

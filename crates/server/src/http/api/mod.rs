@@ -15,6 +15,7 @@ mod events;
 mod health;
 mod metrics;
 mod page;
+mod presence;
 mod publish;
 mod streams;
 mod tokens;

@@ -165,6 +165,7 @@ fn schemas() -> Value {
             "at": { "type": "integer", "description": "the last acknowledgement, in ms since 1970" } } },
         "Cursors": { "type": "object", "properties": {
             "cursors": list_of("Cursor"), "more": flag, "next": maybe_text } },
+        "Presence": { "type": "object", "properties": { "users": texts, "clients": number } },
         "Closed": { "type": "object", "properties": { "closed": text } },
         "Member": { "type": "object", "properties": {
             "client": text, "group": text, "member": flag } },
@@ -177,6 +178,8 @@ fn schemas() -> Value {
             "status": { "enum": ["ok", "degraded"] },
             "level": { "enum": ["excellent", "good", "fair", "poor", "critical"] },
             "reasons": texts, "probe_ms": { "type": "number" }, "node": text, "version": text,
+            "services": { "type": "object",
+                "additionalProperties": { "enum": ["running", "stopped"] } },
             "uptime_ms": number, "connections": number, "streams": number, "workers": number,
             "draining": flag, "stopped": flag } },
         "Ready": { "type": "object", "properties": {
