@@ -7,6 +7,10 @@ pub enum Action {
     Subscribe,
     /// Publish events.
     Publish,
+    /// Send commands.
+    Command,
+    /// Handle commands of others.
+    Handle,
 }
 
 /// What a client is allowed, as patterns per action. Nothing is allowed that is not named, and no
@@ -17,6 +21,10 @@ pub struct Grants {
     pub subscribe: Vec<Pattern>,
     /// Patterns that it may publish to.
     pub publish: Vec<Pattern>,
+    /// Patterns of commands that it may send.
+    pub command: Vec<Pattern>,
+    /// Patterns of commands that it may handle.
+    pub handle: Vec<Pattern>,
 }
 
 impl Grants {
@@ -28,6 +36,8 @@ impl Grants {
         let (granted, verb) = match action {
             Action::Subscribe => (&self.subscribe, "subscribe to"),
             Action::Publish => (&self.publish, "publish to"),
+            Action::Command => (&self.command, "send the command"),
+            Action::Handle => (&self.handle, "handle the commands"),
         };
         if granted.iter().any(|wide| wide.contains(pattern)) {
             return Ok(());

@@ -174,7 +174,7 @@ impl World {
             groups: Vec::new(),
             device: None,
             remember: None,
-            grants: Arc::new(Grants { subscribe: all, publish: Vec::new() }),
+            grants: Arc::new(Grants { subscribe: all, ..Grants::default() }),
             rendering: Rendering(0),
             conversation: Box::new(Silent),
             subscriptions: Vec::new(),

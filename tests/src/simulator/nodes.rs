@@ -88,6 +88,8 @@ impl World {
                 let answer = Box::new(move |result| to(Answered::History(ticket, result)));
                 engine::history::read(self.store.clone(), stream, selector, *history, answer);
             }
+            // Its people send and handle no commands.
+            Request::Call { .. } | Request::Handle { .. } | Request::Result { .. } => {}
             Request::Heartbeat { .. } => {}
             Request::Restored { client, id, .. } => self.restored(node, client, id),
             Request::Close { client, .. } => {

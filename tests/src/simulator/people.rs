@@ -26,7 +26,7 @@ impl World {
         } else {
             vec![pattern(">")]
         };
-        let grants = Arc::new(Grants { subscribe, publish: vec![pattern(">")] });
+        let grants = Arc::new(Grants { subscribe, publish: vec![pattern(">")], ..Grants::default() });
         let rendering = *random.pick(&[PLAIN, PLAIN, SPACED, NAMED]);
         let pipe = *random.pick(&[Pipe::Quick, Pipe::Slow, Pipe::Narrow, Pipe::Stalling]);
         let mut person = Person::new(user, grants, rendering, pipe);

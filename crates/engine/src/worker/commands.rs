@@ -83,11 +83,13 @@ impl Worker {
                 self.reply(key, id, Ok(Answer::Pong { time_ms }));
                 Ok(())
             }
-            Command::Call(_)
-            | Command::Handle(_)
-            | Command::Result { .. }
-            | Command::Refresh { .. }
-            | Command::Presence(_) => Err(Error::bad_request("not available in this version")),
+            Command::Call(call) => self.call(ticket, call),
+            Command::Handle(patterns) => self.become_handler(ticket, patterns),
+            Command::Result { call_id, result } => {
+                self.requests.push_back(Request::Result { ticket, call_id, result });
+                Ok(())
+            }
+            Command::Refresh { .. } | Command::Presence(_) => Err(Error::bad_request("not available in this version")),
         };
         if let Err(error) = refused {
             self.reply(key, id, Err(error));

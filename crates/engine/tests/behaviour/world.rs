@@ -220,7 +220,11 @@ impl World {
             groups: Vec::new(),
             device: None,
             remember,
-            grants: Arc::new(Grants { subscribe: vec![pattern(">")], publish: vec![pattern(">")] }),
+            grants: Arc::new(Grants {
+                subscribe: vec![pattern(">")],
+                publish: vec![pattern(">")],
+                ..Grants::default()
+            }),
             rendering: Rendering(self.clients),
             conversation: Box::new(Silent),
             subscriptions: Vec::new(),

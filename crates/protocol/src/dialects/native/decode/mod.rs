@@ -9,6 +9,8 @@ use crate::error::Error;
 use crate::pattern::Pattern;
 use crate::position::{Epoch, Position, SEQ_MAX, Seq, StreamName};
 
+mod call;
+mod handle;
 mod hello;
 mod history;
 mod publish;
@@ -72,9 +74,11 @@ fn command(verb: Value<'_, '_>) -> Result<Command, Error> {
         "history" => return history::history(verb),
         "ack" => return acknowledged(verb).map(Command::Acknowledge),
         "ping" => return verb.object("an object").map(|_| Command::Ping),
-        "presence" => "presence",
-        "refresh" => "tokens",
-        _ => "commands",
+        "call" => return call::call(verb),
+        "handle" => return handle::handle(verb),
+        "result" => return handle::result(verb),
+        "presence" => return presence(verb),
+        _ => "tokens",
     };
     Err(unavailable(name, missing))
 }
@@ -99,6 +103,12 @@ fn patterns(value: Value<'_, '_>) -> Result<Vec<Pattern>, Error> {
     // A wrong item is named by the list: its error quotes it.
     let pattern = |raw| Value { raw, path: value.path }.parse(WHAT, Pattern::parse);
     value.list(WHAT, LIST_ITEMS_MAX)?.into_iter().map(pattern).collect()
+}
+
+fn presence(verb: Value<'_, '_>) -> Result<Command, Error> {
+    let (fields, path) = (verb.object("an object")?, verb.path);
+    let topic = fields.require(&path, ("topic", 1))?;
+    topic.parse("a pattern", Pattern::parse).map(Command::Presence)
 }
 
 /// The positions of an acknowledgement, of which there must be some.
@@ -140,7 +150,7 @@ fn position(value: Value<'_, '_>, seq: &'static str) -> Result<Position, Error> 
 fn seq(fields: &Fields<'_>, path: &Path<'_>, key: Key) -> Result<Seq, Error> {
     match fields.require(path, key) {
         // Protobuf leaves numbers out that are 0.
-        Err(_) if matches!(fields, Fields::Protobuf(_)) => Ok(0),
+        Err(_) if fields.is_protobuf() => Ok(0),
         seq => seq?.integer(0..=SEQ_MAX),
     }
 }
