@@ -17,6 +17,10 @@ mod endpoint;
 mod transports;
 /// The threads that own clients.
 mod worker;
+/// What works beside this server, and whether it does.
+pub mod services;
+/// The connection to NATS.
+mod nats;
 /// Where events come in from besides publishing.
 mod sources;
 /// Bytes of events.

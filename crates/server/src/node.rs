@@ -19,7 +19,10 @@ use crate::http::Admission;
 use crate::listen::Handshakes;
 use crate::memberships::Memberships;
 use crate::metrics::Metrics;
+use crate::nats::Nats;
 use crate::registry::{Connected, Registry, Way};
+use crate::server::{Parts, StartError};
+use crate::services::Services;
 use crate::session_token::SealedIds;
 use crate::transports::Transport;
 use crate::wardrobe::Wardrobe;
@@ -43,6 +46,10 @@ pub struct Node {
     pub(crate) absent: Absent,
     /// What it counts beside the workers.
     pub metrics: Metrics,
+    /// What works beside it, and whether it does.
+    pub services: Arc<Services>,
+    /// The connection to NATS, where it is configured.
+    pub(crate) nats: Option<Nats>,
     /// What publishers wait before.
     pub(crate) gates: Gates,
     /// Room for publishes of requests.
@@ -80,13 +87,15 @@ pub struct Bound {
 }
 
 impl Node {
-    pub(crate) fn new(parts: crate::server::Parts) -> Result<Self, getrandom::Error> {
+    pub(crate) fn new(parts: Parts) -> Result<Self, StartError> {
         let mut key = [0; 64];
         getrandom::fill(&mut key)?;
         let workers = parts.config.server.worker_count();
         let admin_token =
             parts.config.admin.token_env.as_ref().map(|token| token.reveal().to_owned());
         let inboxes: Vec<Arc<Inbox>> = (0..workers).map(|_| Arc::default()).collect();
+        let services = Arc::<Services>::default();
+        let nats = parts.config.nats.url.as_ref().map(|url| Nats::start(url, &services));
         let gates = Gates::new(&parts.config, &parts.table, &parts.broker, &inboxes);
         Ok(Self {
             name: node_name(),
@@ -97,6 +106,8 @@ impl Node {
             memberships: Memberships::default(),
             absent: Absent::default(),
             metrics: Metrics::default(),
+            services,
+            nats: nats.transpose()?,
             gates,
             admission: Admission::default(),
             started_at_ms: crate::clock::wall_ms(),
