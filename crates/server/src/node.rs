@@ -12,6 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::absent::{Absent, Bounds, Continuity};
 use crate::addresses::Addresses;
 use crate::clock::Clock;
+use crate::commands::Commands;
 use crate::config::{Config, StreamCompression};
 use crate::endpoint::{Endpoint, Spoken};
 use crate::gates::Gates;
@@ -50,6 +51,8 @@ pub struct Node {
     pub services: Arc<Services>,
     /// The connection to NATS, where it is configured.
     pub(crate) nats: Option<Nats>,
+    /// What carries out clients' commands.
+    pub(crate) commands: Commands,
     /// What publishers wait before.
     pub(crate) gates: Gates,
     /// Room for publishes of requests.
@@ -108,6 +111,7 @@ impl Node {
             metrics: Metrics::default(),
             services,
             nats: nats.transpose()?,
+            commands: Commands::start()?,
             gates,
             admission: Admission::default(),
             started_at_ms: crate::clock::wall_ms(),
@@ -298,6 +302,8 @@ impl Node {
         let grants = role.map(|role| Grants {
             subscribe: role.subscribe.clone(),
             publish: role.publish.clone(),
+            command: role.command.clone(),
+            handle: role.handle.clone(),
         });
         Arc::new(grants.unwrap_or_default())
     }
@@ -305,7 +311,12 @@ impl Node {
     /// What programs may do that embed the server: everything but the system's topics.
     pub(crate) fn local_grants() -> Arc<Grants> {
         let all: Vec<Pattern> = Pattern::parse(">").into_iter().collect();
-        Arc::new(Grants { subscribe: all.clone(), publish: all })
+        Arc::new(Grants {
+            subscribe: all.clone(),
+            publish: all.clone(),
+            command: all.clone(),
+            handle: all,
+        })
     }
 
     /// The endpoint of clients within the process.

@@ -116,7 +116,7 @@ async fn attempt(
     let result = match &route.to {
         Backend::Handler => in_time(plan, node.commands.handlers.call(node, asked)).await,
         Backend::Http(url) => {
-            let sent = node.commands.http.post(url.as_str(), asked, bytes_max);
+            let sent = node.commands.http.post(url.reveal(), asked, bytes_max);
             in_time(plan, sent).await
         }
         Backend::Nats(subject) => {

@@ -9,7 +9,6 @@ use tokio::sync::oneshot;
 
 use super::carry::Asked;
 use super::failure::{Failure, Kind};
-use super::route::generality;
 use crate::node::Node;
 use crate::worker::Input;
 
@@ -78,7 +77,7 @@ impl Handlers {
         let mut table = self.table.lock();
         table.leave(connection);
         for pattern in &patterns {
-            let key = (generality(pattern), pattern.clone());
+            let key = (pattern.generality(), pattern.clone());
             let connections = table.by_pattern.entry(key).or_default();
             if !connections.contains(&connection) {
                 connections.push(connection);
@@ -232,7 +231,7 @@ impl Table {
     fn leave(&mut self, connection: Connection) {
         let Some(member) = self.members.get_mut(&connection) else { return };
         for pattern in std::mem::take(&mut member.patterns) {
-            let key = (generality(&pattern), pattern);
+            let key = (pattern.generality(), pattern);
             if let Some(connections) = self.by_pattern.get_mut(&key) {
                 connections.retain(|other| *other != connection);
                 if connections.is_empty() {

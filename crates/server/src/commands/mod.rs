@@ -17,8 +17,6 @@ mod nats;
 mod handlers;
 /// What is counted.
 mod figures;
-#[cfg(test)]
-mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -88,11 +86,11 @@ impl Commands {
 
     /// What is counted, and how the backends of a node are.
     pub(crate) fn figures(node: &Node) -> CommandFigures {
-        let now = Instant::now();
-        let open = node.config().commands.iter().filter(|route| {
+        let (now, config) = (Instant::now(), node.config());
+        let open = config.commands.iter().filter(|route| {
             let breaker = node.commands.breaker(&route.name);
-            let is_open = breaker.lock().state(now) != State::Closed;
-            is_open
+            let state = breaker.lock().state(now);
+            state != State::Closed
         });
         node.commands.counts.read(open.count() as u64, node.commands.handlers.count() as u64)
     }

@@ -27,13 +27,11 @@ const REFUSALS: &[Refusal] = &[
     Refusal("auth.keys", Whole),
     Refusal("auth.jwks", Whole),
     Refusal("auth.http", Whole),
-    Refusal("auth.roles.*.command", Whole),
     Refusal("auth.roles.*.limits", Whole),
     Refusal("endpoint.*.auth", Words(&["required", "optional"])),
     Refusal("endpoint.*.tokens", Whole),
     Refusal("endpoint.*.cors", Whole),
     Refusal("endpoint.*.limits.devices_per_user", Whole),
-    Refusal("command.*", Whole),
     Refusal("source.*.kind", Words(&["nats", "redis"])),
     Refusal("schema.*", Whole),
 ];
