@@ -29,6 +29,8 @@ pub mod services;
 mod nats;
 /// Where events come in from besides publishing.
 mod sources;
+/// Clients' commands and what answers them.
+mod commands;
 /// Bytes of events.
 mod rendering;
 /// How events look at each endpoint.

@@ -8,6 +8,7 @@ use prometheus_client::registry::Registry;
 use serde_json::{Map, Value};
 
 use crate::nats::Nats;
+use crate::commands::{CommandFigures, Commands};
 use crate::node::Node;
 
 /// What is counted beside the workers: never on the way of a delivery.
@@ -77,6 +78,7 @@ pub(crate) struct Figures {
     slow_clients: u64,
     remembered: u64,
     remembered_crowded_out: u64,
+    commands: CommandFigures,
 }
 
 impl Figures {
@@ -141,6 +143,7 @@ impl Figures {
             slow_clients: 0,
             remembered,
             remembered_crowded_out,
+            commands: Commands::figures(node),
         }
     }
 
@@ -220,6 +223,16 @@ rows! {
     Gauge "lag_events" "Events that the client that is furthest behind has still to catch up with" |f| f.lag_events;
     Gauge "remembered_clients" "Clients that dropped and get back what they had when they return" |f| f.remembered;
     Counter "remembered_crowded_out" "Clients that dropped and were forgotten before their time, as there were too many" |f| f.remembered_crowded_out;
+    Counter "command_calls_succeeded" "Commands that were answered with a result" |f| f.commands.succeeded;
+    Counter "command_calls_failed" "Commands that were answered with an error of their backend" |f| f.commands.failed;
+    Counter "command_calls_timed_out" "Commands that were not answered in time" |f| f.commands.timed_out;
+    Counter "command_calls_unhandled" "Commands whose backend was not there, went away or was left alone" |f| f.commands.unhandled;
+    Counter "command_calls_refused" "Commands for which there was no room, here or in their backend" |f| f.commands.refused;
+    Counter "command_call_milliseconds" "Time that commands took until they were answered, all tries together" |f| f.commands.milliseconds;
+    Counter "command_retries" "Times that a command was tried again" |f| f.commands.retries;
+    Gauge "command_calls_in_flight" "Commands that are being carried out" |f| f.commands.in_flight;
+    Gauge "command_breakers_open" "Routes of commands whose backend is left alone, or being probed" |f| f.commands.breakers_open;
+    Gauge "command_handlers" "Connected clients that handle commands" |f| f.commands.handlers;
     Gauge "kept_events" "Events that streams keep" |f| f.kept_events;
     Gauge "kept_bytes" "Bytes of the events that streams keep" |f| f.kept_bytes;
     Gauge "resident_bytes" "Resident memory of the process" |f| f.resident_bytes;

@@ -14,6 +14,7 @@ use crate::absent::{Absent, Bounds, Continuity};
 use crate::addresses::Addresses;
 use crate::auth::{Authority, Principal, Revoked};
 use crate::clock::Clock;
+use crate::commands::Commands;
 use crate::config::{Access, Allow, Config, Refusal, Schema, StreamCompression, TokenPlace};
 use crate::endpoint::{Endpoint, Spoken};
 use crate::gates::Gates;
@@ -55,6 +56,8 @@ pub struct Node {
     pub services: Arc<Services>,
     /// The connection to NATS, where it is configured.
     pub(crate) nats: Option<Nats>,
+    /// What carries out clients' commands.
+    pub(crate) commands: Commands,
     /// What publishers wait before.
     pub(crate) gates: Gates,
     /// Room for publishes of requests.
@@ -121,6 +124,7 @@ impl Node {
             authority: ArcSwap::from_pointee(Authority::new(&parts.config.auth)),
             services,
             nats: nats.transpose()?,
+            commands: Commands::start()?,
             gates,
             admission: Admission::default(),
             started_at_ms: crate::clock::wall_ms(),
@@ -335,7 +339,12 @@ impl Node {
     /// What programs may do that embed the server: everything but the system's topics.
     pub(crate) fn local_grants() -> Arc<Grants> {
         let all: Vec<Pattern> = Pattern::parse(">").into_iter().collect();
-        Arc::new(Grants { subscribe: all.clone(), publish: all.clone(), command: all })
+        Arc::new(Grants {
+            subscribe: all.clone(),
+            publish: all.clone(),
+            command: all.clone(),
+            handle: all,
+        })
     }
 
     /// The endpoint of clients within the process.

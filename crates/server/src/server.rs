@@ -126,6 +126,7 @@ impl Running {
                     // A worker that panicked has ended the process.
                     let _ = worker.join();
                 }
+                for_thread.commands.stop();
                 // Nobody publishes any more: what was acknowledged is made to last.
                 for_thread.broker.close();
             })?;

@@ -90,6 +90,8 @@ impl World {
             }
             // Nobody there has a token, or asks who is there.
             Request::Heartbeat { .. } | Request::Authenticate { .. } | Request::Presence { .. } => {}
+            // Its people send and handle no commands.
+            Request::Call { .. } | Request::Handle { .. } | Request::Result { .. } => {}
             Request::Restored { client, id, .. } => self.restored(node, client, id),
             Request::Close { client, .. } => {
                 if let Some(connection) = self.connection_of(node, client) {

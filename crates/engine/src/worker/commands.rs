@@ -91,10 +91,12 @@ impl Worker {
                 self.authenticate(ticket, refresh);
                 Ok(())
             }
-            Command::Call(_)
-            | Command::Handle(_)
-            | Command::Result { .. }
-            => Err(Error::bad_request("not available in this version")),
+            Command::Call(call) => self.call(ticket, call),
+            Command::Handle(patterns) => self.become_handler(ticket, patterns),
+            Command::Result { call_id, result } => {
+                self.requests.push_back(Request::Result { ticket, call_id, result });
+                Ok(())
+            }
         };
         if let Err(error) = refused {
             self.reply(key, id, Err(error));

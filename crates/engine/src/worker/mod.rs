@@ -19,6 +19,8 @@ mod including;
 mod locating;
 /// Who gets a new event.
 mod matching;
+/// Commands that go to what handles them.
+mod calling;
 /// Acknowledgements.
 mod cursors;
 /// New events go to live readers.

@@ -24,7 +24,6 @@ const REFUSALS: &[Refusal] = &[
     Refusal("broker.kind", Words(&["nats", "redis"])),
     Refusal("auth.jwks", Whole),
     Refusal("endpoint.*.cors", Whole),
-    Refusal("command.*", Whole),
 ];
 
 /// What of the configuration this version refuses.

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::json;
 
+use crate::commands::Commands;
 use crate::node::Node;
 use crate::probe::{Probe, probe};
 
@@ -36,6 +37,8 @@ pub(super) async fn health(State(node): State<Arc<Node>>) -> Response {
     let level = if reasons.is_empty() { level_of(probe_ms) } else { "critical" };
     // Without them the server still delivers, so they make it neither critical nor unready.
     reasons.extend(node.services.reasons());
+    let (commands, troubles) = Commands::health(&node);
+    reasons.extend(troubles);
     let services: serde_json::Map<String, serde_json::Value> = node
         .services
         .all()
@@ -50,6 +53,7 @@ pub(super) async fn health(State(node): State<Arc<Node>>) -> Response {
         "reasons": reasons,
         "probe_ms": probe_ms,
         "services": services,
+        "commands": commands,
         "node": &*node.name,
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_ms": crate::clock::wall_ms().saturating_sub(node.started_at_ms),

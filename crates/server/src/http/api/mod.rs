@@ -8,6 +8,7 @@ mod openapi;
 mod elsewhere;
 /// How much may be published at once.
 mod admission;
+mod call;
 mod connections;
 mod control;
 mod cursors;

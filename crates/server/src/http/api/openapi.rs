@@ -129,6 +129,9 @@ fn schemas() -> Value {
         "Raw": { "description": "JSON where the content type says so, otherwise a binary event" },
         "Appended": { "oneOf": [appended, { "type": "array", "items": {
             "oneOf": [appended, { "$ref": "#/components/schemas/Error" }] } }] },
+        "Call": { "type": "object", "required": ["command"], "properties": {
+            "command": text, "data": {}, "user": text, "timeout_ms": number } },
+        "Called": { "type": "object", "required": ["data"], "properties": { "data": {} } },
         "Stream": { "type": "object", "properties": {
             "name": text, "topics": texts, "epoch": text,
             "first": number, "last": number, "events": number, "bytes": number,
@@ -190,7 +193,8 @@ fn schemas() -> Value {
         "Text": text,
         "Error": { "type": "object", "required": ["error"], "properties": { "error": {
             "type": "object", "required": ["code", "message"], "properties": {
-                "code": { "enum": codes }, "message": text, "retry_after_ms": number } } } },
+                "code": { "enum": codes }, "message": text, "retry_after_ms": number,
+                "details": {} } } } },
     });
     if let (Some(all), Value::Object(more)) = (all.as_object_mut(), schemas_of_access()) {
         all.extend(more);

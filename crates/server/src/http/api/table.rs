@@ -3,8 +3,8 @@ use std::sync::Arc;
 use axum::routing::{MethodRouter, delete, get, post, put};
 
 use super::{
-    connections, control, cursors, elsewhere, events, health, metrics, openapi, presence, publish,
-    streams, tokens, users,
+    call, connections, control, cursors, elsewhere, events, health, metrics, openapi, presence,
+    publish, streams, tokens, users,
 };
 use crate::node::Node;
 
@@ -139,6 +139,8 @@ pub(super) fn admin() -> Vec<Route> {
         route!(post "/v1/publish/{topic}" publish::publish_raw, "Publish the body as an event's data",
             query &[], body Some("Raw"), answer "Appended")
         .with_headers(AUDIENCE),
+        route!(post "/v1/call" call::call, "Send a command to what handles it",
+            query &[], body Some("Call"), answer "Called"),
         route!(get "/v1/streams" streams::list, "Every stream",
             query &[], body None, answer "Streams"),
         route!(get "/v1/streams/{name}" streams::show, "What a stream holds",
