@@ -27,7 +27,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use encode::{push_appended, push_error_object};
+pub use encode::{push_appended, push_error, push_error_object};
 pub use event::push_event_object;
 pub use fields::{NAME_BYTES_MAX, is_device};
 pub use filter::read_filter;
