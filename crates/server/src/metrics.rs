@@ -7,8 +7,8 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value};
 
-use crate::nats::Nats;
 use crate::commands::{CommandFigures, Commands};
+use crate::nats::Nats;
 use crate::node::Node;
 
 /// What is counted beside the workers: never on the way of a delivery.

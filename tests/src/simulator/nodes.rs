@@ -89,7 +89,8 @@ impl World {
                 engine::history::read(self.store.clone(), stream, selector, *history, answer);
             }
             // Nobody there has a token, or asks who is there.
-            Request::Heartbeat { .. } | Request::Authenticate { .. } | Request::Presence { .. } => {}
+            Request::Heartbeat { .. } | Request::Authenticate { .. } | Request::Presence { .. } => {
+            }
             // Its people send and handle no commands.
             Request::Call { .. } | Request::Handle { .. } | Request::Result { .. } => {}
             Request::Restored { client, id, .. } => self.restored(node, client, id),

@@ -291,7 +291,10 @@ fn bodies_name_the_field_in_plain_words() {
 fn calls_and_results_that_break_a_rule() {
     for (body, message) in [
         (r#""call":{}"#, "call.command is missing"),
-        (r#""call":{"command":"a.>"}"#, "call.command: `a.>` is not a topic: `>` may not be part of a topic"),
+        (
+            r#""call":{"command":"a.>"}"#,
+            "call.command: `a.>` is not a topic: `>` may not be part of a topic",
+        ),
         (
             r#""call":{"command":"a","timeout_ms":0}"#,
             "call.timeout_ms must be an integer from 1 to 3600000",
