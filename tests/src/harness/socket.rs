@@ -104,6 +104,15 @@ impl Socket {
         Self::upgraded(Encoding::Json, stream, path, "").await
     }
 
+    /// The same with more headers, each ended by CRLF.
+    pub async fn unwelcomed_with(
+        stream: TcpStream,
+        path: &str,
+        headers: &str,
+    ) -> Result<Self, String> {
+        Self::upgraded(Encoding::Json, stream, path, headers).await
+    }
+
     async fn upgraded(
         encoding: Encoding,
         mut stream: TcpStream,
@@ -300,6 +309,13 @@ impl Socket {
         let answer = self.ask_seeing(verb, body, |other| panic!("unasked: {other}")).await;
         let Some(ok) = answer.get("ok") else { panic!("{verb} is refused: {answer}") };
         ok.clone()
+    }
+
+    /// Sends a request, and the code of its refusal, leaving out what comes before.
+    pub async fn refused(&mut self, verb: &str, body: Value) -> String {
+        let answer = self.ask_seeing(verb, body, drop).await;
+        let code = answer["error"]["code"].as_str();
+        code.unwrap_or_else(|| panic!("{verb} should be refused, not {answer}")).to_owned()
     }
 
     /// Sends a request, and the `error` of its answer. Nothing else may come before.
