@@ -1,6 +1,5 @@
 use serde_json::json;
 use tidings_tests::harness::{EventSource, Images, Incoming, Socket, http};
-use tokio::net::TcpStream;
 
 use super::{AUTH, start, started, token, upgrade};
 
@@ -142,14 +141,13 @@ async fn an_endpoint_may_answer_a_wrong_subprotocol_token_with_a_close() {
     let server = start(&format!("{AUTH}{rest}")).await;
     let expired = token::of(json!({ "sub": "ann", "exp": token::now() - 100 }));
     for wrong in ["nonsense", "bearer.a.b.c", &format!("bearer.{expired}")] {
-        let stream = TcpStream::connect(server.public).await.unwrap();
         let offered = format!("Sec-WebSocket-Protocol: tidings.v1.json, {wrong}\r\n");
         let offered = if wrong == "nonsense" {
             "Sec-WebSocket-Protocol: nonsense\r\n".to_owned()
         } else {
             offered
         };
-        let mut socket = Socket::unwelcomed_with(stream, "/v1/ws", &offered).await.unwrap();
+        let mut socket = Socket::open_unwelcomed(server.public, "/v1/ws", &offered).await.unwrap();
         loop {
             match socket.next().await {
                 Incoming::Close(code, _) => break assert_eq!(code, 1008),

@@ -18,6 +18,8 @@ pub(super) fn broken(config: &Config, tree: &Node) -> Vec<Problem> {
     check.captures();
     check.endpoints();
     auth_rules::check(&mut check);
+    check.remotes();
+    check.sources();
     check.problems
 }
 
@@ -42,6 +44,11 @@ impl Check<'_> {
     pub(super) fn report(&mut self, title: String, places: &[(&str, &str)]) {
         let problem = self.problem(title, places);
         self.problems.push(problem);
+    }
+
+    pub(super) fn report_with_help(&mut self, title: String, places: &[(&str, &str)], help: &str) {
+        let problem = self.problem(title, places);
+        self.problems.push(problem.help(help));
     }
 
     fn admin(&mut self) {
@@ -135,6 +142,10 @@ impl Check<'_> {
             if pattern.as_str().starts_with('$') {
                 let title = format!("`{pattern}` selects topics of the system");
                 self.report(title, &[(&format!("{topics}.{number}"), "no stream captures them")]);
+            }
+            if pattern.is_partial() {
+                let title = format!("`{pattern}` captures by a part of a token");
+                self.report(title, &[(&format!("{topics}.{number}"), "name whole tokens")]);
             }
         }
     }
