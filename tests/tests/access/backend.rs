@@ -47,8 +47,9 @@ impl Backend {
 }
 
 fn answer(head: &str) -> (u16, String) {
-    if head.contains("cookie: session=ann") || head.contains("authorization: bearer ann") {
-        let body = json!({ "user": "ann", "device": "desk", "roles": ["editor"], "groups": ["red"] });
+    if head.contains("session=ann") || head.contains("authorization: bearer ann") {
+        let body =
+            json!({ "user": "ann", "device": "desk", "roles": ["editor"], "groups": ["red"] });
         return (200, body.to_string());
     }
     if head.contains("session=odd") {

@@ -4,10 +4,8 @@ use tidings_tests::harness::TestServer;
 use super::{AUTH, EVERYWHERE, connect, start, token, upgrade};
 
 async fn limited() -> TestServer {
-    let rest = EVERYWHERE.replace(
-        "path = \"/v1/ws\"",
-        "path = \"/v1/ws\"\nlimits = { devices_per_user = 2 }",
-    );
+    let rest = EVERYWHERE
+        .replace("path = \"/v1/ws\"", "path = \"/v1/ws\"\nlimits = { devices_per_user = 2 }");
     start(&format!("{AUTH}{rest}")).await
 }
 

@@ -73,8 +73,7 @@ async fn a_newer_token_of_the_same_user_extends_the_session_in_place() {
     for encoding in [Encoding::Json, Encoding::Protobuf] {
         let (token, end_ms) = short("ann", 1_500);
         let stream = TcpStream::connect(server.public).await.unwrap();
-        let mut socket =
-            Socket::speaking(encoding, stream, &format!("/v1/ws?token={token}")).await;
+        let mut socket = Socket::speaking(encoding, stream, &format!("/v1/ws?token={token}")).await;
         socket.subscribe(&["user.ann.>"]).await;
         socket.json_with("expiring").await;
         let (newer, newer_end_ms) = short("ann", 60_000);
@@ -94,9 +93,11 @@ async fn a_wrong_newer_token_changes_nothing() {
     let mut socket = connect(&server, &token::user("ann")).await;
     socket.subscribe(&["user.ann.>"]).await;
     let expired = token::of(json!({ "sub": "ann", "exp": token::now() - 10 }));
-    for (wrong, code) in
-        [(token::user("eve"), "forbidden"), (expired, "token_expired"), ("a.b.c".into(), "unauthorized")]
-    {
+    for (wrong, code) in [
+        (token::user("eve"), "forbidden"),
+        (expired, "token_expired"),
+        ("a.b.c".into(), "unauthorized"),
+    ] {
         assert_eq!(socket.refused("refresh", json!({ "token": wrong })).await, code);
     }
     let hello = json!({ "token": token::user("eve") });
@@ -118,7 +119,10 @@ async fn a_newer_token_that_allows_less_ends_what_it_does_not_allow() {
     server.publish("draft.a", json!(1)).await;
     server.publish("news.a", json!(2)).await;
     assert_eq!(socket.json_with("event").await["event"]["data"], 2);
-    assert_eq!(socket.refused("publish", json!({ "topic": "news.a", "data": 3 })).await, "forbidden");
+    assert_eq!(
+        socket.refused("publish", json!({ "topic": "news.a", "data": 3 })).await,
+        "forbidden"
+    );
     let shown = server.get(&format!("/v1/connections/{}", socket.client())).await;
     assert_eq!(shown["subscriptions"], json!(["news.>"]));
 }
@@ -135,7 +139,10 @@ async fn server_sent_events_end_with_the_token_too() {
 
 #[tokio::test]
 async fn who_is_remembered_comes_back_with_a_newer_token() {
-    let rest = EVERYWHERE.replace("path = \"/v1/ws\"", "path = \"/v1/ws\"\nremember = \"1m\"\nheartbeat = \"200ms\"");
+    let rest = EVERYWHERE.replace(
+        "path = \"/v1/ws\"",
+        "path = \"/v1/ws\"\nremember = \"1m\"\nheartbeat = \"200ms\"",
+    );
     let server = start(&format!("{AUTH}{rest}")).await;
     let (token, _) = short("ann", 1_200);
     let mut socket = connect(&server, &token).await;

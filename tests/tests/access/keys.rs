@@ -24,7 +24,8 @@ struct Key {
 
 fn pem(what: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);
-    let lines: Vec<&str> = text.as_bytes().chunks(64).map(|l| std::str::from_utf8(l).unwrap()).collect();
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).map(|l| std::str::from_utf8(l).unwrap()).collect();
     format!("-----BEGIN {what}-----\n{}\n-----END {what}-----\n", lines.join("\n"))
 }
 
@@ -33,16 +34,19 @@ fn rsa() -> Key {
     use aws_lc_rs::rsa::{KeyPair, KeySize};
     let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
     let private = aws_lc_rs::encoding::AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).unwrap();
-    let signing = EncodingKey::from_rsa_pem(pem("PRIVATE KEY", private.as_ref()).as_bytes()).unwrap();
+    let signing =
+        EncodingKey::from_rsa_pem(pem("PRIVATE KEY", private.as_ref()).as_bytes()).unwrap();
     let public: aws_lc_rs::encoding::PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
     Key { signing, public: pem("PUBLIC KEY", public.as_ref()) }
 }
 
 fn ec(is_384: bool) -> Key {
-    let how = if is_384 { &ECDSA_P384_SHA384_FIXED_SIGNING } else { &ECDSA_P256_SHA256_FIXED_SIGNING };
+    let how =
+        if is_384 { &ECDSA_P384_SHA384_FIXED_SIGNING } else { &ECDSA_P256_SHA256_FIXED_SIGNING };
     let private = EcdsaKeyPair::generate_pkcs8(how, &SystemRandom::new()).unwrap();
     let pair = EcdsaKeyPair::from_pkcs8(how, private.as_ref()).unwrap();
-    let signing = EncodingKey::from_ec_pem(pem("PRIVATE KEY", private.as_ref()).as_bytes()).unwrap();
+    let signing =
+        EncodingKey::from_ec_pem(pem("PRIVATE KEY", private.as_ref()).as_bytes()).unwrap();
     let public: aws_lc_rs::encoding::PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
     Key { signing, public: pem("PUBLIC KEY", public.as_ref()) }
 }
@@ -50,7 +54,8 @@ fn ec(is_384: bool) -> Key {
 fn ed() -> Key {
     let private = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
     let pair = Ed25519KeyPair::from_pkcs8(private.as_ref()).unwrap();
-    let signing = EncodingKey::from_ed_pem(pem("PRIVATE KEY", private.as_ref()).as_bytes()).unwrap();
+    let signing =
+        EncodingKey::from_ed_pem(pem("PRIVATE KEY", private.as_ref()).as_bytes()).unwrap();
     let public: aws_lc_rs::encoding::PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
     Key { signing, public: pem("PUBLIC KEY", public.as_ref()) }
 }
@@ -68,7 +73,8 @@ async fn server_with(directory: &Path) -> (TestServer, [Key; 4]) {
         std::fs::write(&file, &key.public).unwrap();
         text += &format!("{{ id = \"{name}\", algorithm = \"{name}\", file = {file:?} }},\n");
     }
-    let secrets = [("TIDINGS_SECRET", SECRET), ("TIDINGS_OTHER", "another secret of 32 bytes length")];
+    let secrets =
+        [("TIDINGS_SECRET", SECRET), ("TIDINGS_OTHER", "another secret of 32 bytes length")];
     let server =
         TestServer::spawn_with_environment(&format!("{text}]\n{EVERYWHERE}"), &secrets).await;
     (server, keys)
@@ -124,7 +130,8 @@ async fn a_public_key_is_no_secret_and_a_key_in_the_token_none_at_all() {
     let (server, keys) = server_with(directory.path()).await;
     let claims = json!({ "sub": "ann", "exp": token::now() + 100 }).to_string();
     let public = std::fs::read(directory.path().join("RS256.pem")).unwrap();
-    let der = STANDARD.decode(keys[0].public.lines().filter(|l| !l.starts_with('-')).collect::<String>());
+    let der =
+        STANDARD.decode(keys[0].public.lines().filter(|l| !l.starts_with('-')).collect::<String>());
     for secret in [public, der.unwrap(), Vec::new()] {
         let key = EncodingKey::from_secret(&secret);
         for header in [
@@ -151,6 +158,7 @@ async fn a_public_key_is_no_secret_and_a_key_in_the_token_none_at_all() {
         assert_eq!(status(&server, &token).await, 401, "{header}");
     }
     let crit = EncodingKey::from_secret(SECRET.as_bytes());
-    let token = token::signed(r#"{"alg":"HS256","crit":["b64"]}"#, &claims, &crit, Algorithm::HS256);
+    let token =
+        token::signed(r#"{"alg":"HS256","crit":["b64"]}"#, &claims, &crit, Algorithm::HS256);
     assert_eq!(status(&server, &token).await, 401);
 }

@@ -41,8 +41,7 @@ publish = ["news.>", "draft.>"]
 "#;
 
 /// Every place for tokens.
-const EVERYWHERE: &str =
-    "[[endpoint]]\npath = \"/v1/ws\"\ntokens = [\"query\", \"header\", \"protocol\", \"message\"]\n";
+const EVERYWHERE: &str = "[[endpoint]]\npath = \"/v1/ws\"\ntokens = [\"query\", \"header\", \"protocol\", \"message\"]\n";
 
 /// Starts the program with a secret.
 async fn start(rest: &str) -> TestServer {

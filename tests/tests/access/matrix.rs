@@ -3,7 +3,8 @@ use tidings_tests::harness::{Socket, http};
 
 use super::{AUTH, EVERYWHERE, start, started, token};
 
-const TOPICS: [&str; 6] = ["news.a", "draft.a", "user.ann.a", "user.eve.a", "open.a", "$system.probe"];
+const TOPICS: [&str; 6] =
+    ["news.a", "draft.a", "user.ann.a", "user.eve.a", "open.a", "$system.probe"];
 
 /// What each principal may do with each of the topics: subscribe, publish.
 const MATRIX: [(&str, [&str; 6]); 4] = [
@@ -34,8 +35,7 @@ async fn every_action_of_every_principal_is_allowed_or_forbidden() {
         publish = [\"news.>\", \"draft.>\", \"user.{sub}.>\"]\n\
         [[endpoint]]\npath = \"/v1/ws\"\nauth = \"optional\"\ntokens = [\"query\", \"header\"]\n";
     let variables = [("TIDINGS_SECRET", token::SECRET), ("TIDINGS_SHARED", "shared-canary")];
-    let server =
-        tidings_tests::harness::TestServer::spawn_with_environment(auth, &variables).await;
+    let server = tidings_tests::harness::TestServer::spawn_with_environment(auth, &variables).await;
     for (principal, rights) in MATRIX {
         let token = match principal {
             "anonymous" => None,
@@ -103,7 +103,8 @@ async fn a_user_gets_no_event_of_another_live_or_kept() {
     }
     let header = format!("Bearer {}", token::user("eve"));
     let path = "/v1/events?topic=news.a";
-    let kept = http::send(server.public, "GET", path, &[("authorization", &header)], b"").await.ok();
+    let kept =
+        http::send(server.public, "GET", path, &[("authorization", &header)], b"").await.ok();
     let data: Vec<i64> =
         kept["events"].as_array().unwrap().iter().map(|e| e["data"].as_i64().unwrap()).collect();
     assert_eq!(data, [2, 4]);

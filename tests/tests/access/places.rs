@@ -18,7 +18,8 @@ async fn a_token_comes_by_query_header_subprotocol_or_first_message() {
     assert!(!socket.head.contains(&ann));
     let mut socket = server.connect().await;
     assert_eq!(socket.welcome.get("user"), None);
-    let hello = json!({ "token": ann, "device": "phone", "subscriptions": [{ "topics": ["news.>"] }] });
+    let hello =
+        json!({ "token": ann, "device": "phone", "subscriptions": [{ "topics": ["news.>"] }] });
     let answer = socket.ask("hello", hello).await;
     assert_eq!(answer["user"], "ann");
     server.publish("news.a", json!(1)).await;

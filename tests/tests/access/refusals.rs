@@ -25,7 +25,11 @@ async fn odd_claims_are_refused_by_name_before_the_upgrade() {
         (format!("{{\"sub\":\"ann\",\"sub\":\"eve\",\"exp\":{soon}}}"), "unauthorized", "claims"),
         (json!({ "sub": 7, "exp": soon }).to_string(), "unauthorized", "`sub`"),
         (json!({ "sub": "", "exp": soon }).to_string(), "unauthorized", "`sub`"),
-        (json!({ "sub": "ann", "exp": soon, "nbf": soon }).to_string(), "unauthorized", "valid yet"),
+        (
+            json!({ "sub": "ann", "exp": soon, "nbf": soon }).to_string(),
+            "unauthorized",
+            "valid yet",
+        ),
         (json!({ "sub": "ann", "exp": soon, "roles": "x" }).to_string(), "unauthorized", "`roles`"),
         ("[]".to_owned(), "unauthorized", "claims"),
     ] {
@@ -35,7 +39,10 @@ async fn odd_claims_are_refused_by_name_before_the_upgrade() {
     }
     // A clock that is a little ahead does no harm.
     let ahead = json!({ "sub": "ann", "exp": soon, "nbf": token::now() + 2 });
-    assert_eq!(upgrade(&server, &format!("/v1/ws?token={}", token::of(ahead)), "").await.status, 101);
+    assert_eq!(
+        upgrade(&server, &format!("/v1/ws?token={}", token::of(ahead)), "").await.status,
+        101
+    );
 }
 
 #[tokio::test]
@@ -76,7 +83,8 @@ async fn a_name_that_is_more_than_one_token_gets_no_topics_of_its_own() {
 
 #[tokio::test]
 async fn issuer_and_audience_are_checked_where_they_are_set() {
-    let auth = AUTH.replace("[auth]", "[auth]\nissuers = [\"us\"]\naudiences = [\"here\", \"there\"]");
+    let auth =
+        AUTH.replace("[auth]", "[auth]\nissuers = [\"us\"]\naudiences = [\"here\", \"there\"]");
     let server = start(&format!("{auth}{EVERYWHERE}")).await;
     let exp = token::now() + 100;
     for (claims, status) in [

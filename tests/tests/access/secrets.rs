@@ -10,7 +10,9 @@ async fn what_is_secret_is_shown_to_nobody() {
         "[auth]",
         "[auth]\ntokens = [{ id = \"shared\", secret_env = \"TIDINGS_SHARED\" }]",
     );
-    let rest = format!("{auth}{EVERYWHERE}[admin]\ntoken_env = \"TIDINGS_ADMIN_TOKEN\"\n[log]\nlevel = \"trace\"\n");
+    let rest = format!(
+        "{auth}{EVERYWHERE}[admin]\ntoken_env = \"TIDINGS_ADMIN_TOKEN\"\n[log]\nlevel = \"trace\"\n"
+    );
     let variables = [
         ("TIDINGS_SECRET", token::SECRET),
         ("TIDINGS_SHARED", "shared-canary"),
@@ -29,7 +31,9 @@ async fn what_is_secret_is_shown_to_nobody() {
         shown.push(upgrade(&server, "/v1/ws", &header).await.text());
         let offered = format!("Sec-WebSocket-Protocol: bearer.{token}\r\n");
         shown.push(upgrade(&server, "/v1/ws", &offered).await.text());
-        shown.push(http::get(server.public, &format!("/v1/sse?topics=a&token={token}")).await.text());
+        shown.push(
+            http::get(server.public, &format!("/v1/sse?topics=a&token={token}")).await.text(),
+        );
         let mut late = server.connect().await;
         shown.push(late.refused("hello", json!({ "token": token })).await);
         shown.push(socket.refused("refresh", json!({ "token": token })).await);

@@ -2,7 +2,7 @@ use std::process::Command;
 
 use serde_json::json;
 use tidings_tests::harness::server::program;
-use tidings_tests::harness::TestServer;
+use tidings_tests::harness::{TestServer, http};
 
 use super::{AUTH, connect, started, token, upgrade};
 
@@ -72,10 +72,16 @@ async fn a_revoked_token_ends_its_session_and_begins_none() {
     assert_eq!(first.close_code().await, 4403);
     second.ask("ping", json!({})).await;
     assert_eq!(second.refused("refresh", json!({ "token": one })).await, "unauthorized");
-    assert_eq!(upgrade(&server, &format!("/v1/ws?token={one}"), "").await.error(401), "unauthorized");
+    assert_eq!(
+        upgrade(&server, &format!("/v1/ws?token={one}"), "").await.error(401),
+        "unauthorized"
+    );
     server.post("/v1/revocations", &json!({ "user": "ann" })).await.ok();
     assert_eq!(second.close_code().await, 4403);
-    assert_eq!(upgrade(&server, &format!("/v1/ws?token={two}"), "").await.error(401), "unauthorized");
+    assert_eq!(
+        upgrade(&server, &format!("/v1/ws?token={two}"), "").await.error(401),
+        "unauthorized"
+    );
     let newer = json!({ "sub": "ann", "exp": token::now() + 60, "iat": token::now() + 2 });
     let newer = token::of(newer);
     assert_eq!(upgrade(&server, &format!("/v1/ws?token={newer}"), "").await.status, 101);
@@ -152,5 +158,53 @@ fn a_configuration_whose_secret_is_not_there_is_refused_by_name() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.contains("TIDINGS_SECRET") && said.contains("not set"), "{said}");
         assert!(said.contains("tidings.toml:3"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn limits_of_a_live_client_are_changed() {
+    let server = started().await;
+    let mut socket = connect(&server, &token::user("ann")).await;
+    let path = format!("/v1/connections/{}", socket.client());
+    let change = |body: &str| {
+        let (address, path, body) = (server.admin, path.clone(), body.to_owned());
+        async move { http::send(address, "PATCH", &path, &[], body.as_bytes()).await }
+    };
+    let limits = r#"{"limits":{"subscriptions":1,"messages":"2/h","message_bytes":"1KiB"}}"#;
+    assert_eq!(change(limits).await.ok()["changed"], socket.client());
+    socket.subscribe(&["news.a"]).await;
+    let second = socket.refused("subscribe", json!({ "topics": ["news.b"] })).await;
+    assert_eq!(second, "too_many_subscriptions");
+    assert_eq!(socket.refused("ping", json!({})).await, "rate_limited");
+    change(r#"{"limits":{"messages":null,"subscriptions":5}}"#).await.ok();
+    socket.subscribe(&["news.b"]).await;
+    for wrong in ["", "{}", r#"{"limits":{"messages":"x"}}"#, r#"{"limits":{"other":1}}"#] {
+        assert_eq!(change(wrong).await.error(400), "bad_request", "{wrong}");
+    }
+    socket.send(&json!({ "publish": { "topic": "user.ann.a", "data": "x".repeat(2_000) } })).await;
+    assert_eq!(socket.close_code().await, 1009);
+}
+
+#[tokio::test]
+async fn what_a_reload_allows_no_more_ends_at_once() {
+    let server = started().await;
+    let mut editor = connect(&server, &token::with_roles("eve", &["editor"])).await;
+    editor.subscribe(&["draft.>", "news.>"]).await;
+    let mut late = server.connect().await;
+    late.ask("hello", json!({ "token": token::with_roles("ann", &["editor"]) })).await;
+    late.subscribe(&["draft.>"]).await;
+    let text = std::fs::read_to_string(server.config_file()).unwrap();
+    let narrowed = text.replace("[\"draft.>\"]", "[\"draft.open.>\"]");
+    std::fs::write(server.config_file(), narrowed).unwrap();
+    server.request("POST", "/v1/reload").await.ok();
+    server.publish("draft.a", json!(1)).await;
+    server.publish("news.a", json!(2)).await;
+    assert_eq!(editor.json_with("event").await["event"]["data"], 2);
+    for socket in [&mut editor, &mut late] {
+        assert_eq!(
+            socket.refused("subscribe", json!({ "topics": ["draft.a"] })).await,
+            "forbidden"
+        );
+        socket.subscribe(&["draft.open.a"]).await;
     }
 }
