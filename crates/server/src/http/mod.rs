@@ -71,6 +71,16 @@ pub(crate) struct Routes {
     pub(crate) admin: Router,
 }
 
+impl Routes {
+    /// The endpoint that is in the place of another one, from before a reload.
+    pub(crate) fn like(&self, before: &Endpoint) -> Option<&Rc<Endpoint>> {
+        let mut all = self.endpoints.iter().chain([&self.events, &self.images]);
+        all.find(|endpoint| {
+            endpoint.way.endpoint == before.way.endpoint && endpoint.listen == before.listen
+        })
+    }
+}
+
 /// What is known of a connection.
 #[derive(Clone, Copy, Debug)]
 struct Peer {

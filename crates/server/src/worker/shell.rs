@@ -12,6 +12,7 @@ use super::held::Held;
 use super::inbox::{Input, WakeInbox};
 use super::knowing::Shown;
 use crate::absent::{Continuity, Heir};
+use crate::auth::Principal;
 use crate::commands::{self, Caller};
 use crate::endpoint::{Coming, Endpoint};
 use crate::http::Routes;
@@ -59,6 +60,8 @@ pub(crate) struct Client {
     continuity: Option<Box<Continuity>>,
     /// Where it came to.
     pub(super) endpoint: Rc<Endpoint>,
+    /// Who it is, where that is known.
+    pub(super) principal: Option<Box<Principal>>,
     /// Ends it unless it shows soon who it is.
     pub(super) watch: Option<AbortHandle>,
 }
@@ -115,7 +118,8 @@ impl Shell {
 
     /// A client comes, to the place that was kept for it.
     pub(crate) fn connect(&mut self, coming: Coming, peer: Peer) -> ClientKey {
-        let Coming { connect, about, reservation, continuity, is_new, endpoint, refusal } = coming;
+        let Coming { connect, about, reservation, continuity, is_new, .. } = coming;
+        let (endpoint, refusal, principal) = (coming.endpoint, coming.refusal, coming.principal);
         let (now, id, user) = (self.now(), connect.client, connect.user.clone());
         let must_authenticate = connect.must_authenticate;
         let key = self.engine.connect(now, connect);
@@ -134,7 +138,16 @@ impl Shell {
             let continuity = continuity.map(Box::new);
             let watch =
                 must_authenticate.then(|| super::knowing::watch(&self.node, self.place, key));
-            *place = Some(Client { key, id, connected_at_ms, peer, continuity, endpoint, watch });
+            *place = Some(Client {
+                key,
+                id,
+                connected_at_ms,
+                peer,
+                continuity,
+                endpoint,
+                principal,
+                watch,
+            });
         }
         if user.is_some() {
             // What changed while it came.
