@@ -26,13 +26,7 @@ struct Handler {
 }
 
 impl Handlers {
-    pub(crate) fn add(
-        &mut self,
-        key: Key,
-        patterns: Vec<Pattern>,
-        queue: Queue,
-        reply: Reply<()>,
-    ) {
+    pub(crate) fn add(&mut self, key: Key, patterns: Vec<Pattern>, queue: Queue, reply: Reply<()>) {
         self.by_key.insert(key, Handler { patterns, queue, reply: Some(reply) });
     }
 

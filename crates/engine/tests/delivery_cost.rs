@@ -175,6 +175,8 @@ impl World {
             device: None,
             remember: None,
             grants: Arc::new(Grants { subscribe: all, ..Grants::default() }),
+            expires_at_ms: None,
+            must_authenticate: false,
             rendering: Rendering(0),
             conversation: Box::new(Silent),
             subscriptions: Vec::new(),

@@ -7,8 +7,8 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value};
 
-use crate::nats::Nats;
 use crate::commands::{CommandFigures, Commands};
+use crate::nats::Nats;
 use crate::node::Node;
 
 /// What is counted beside the workers: never on the way of a delivery.
@@ -130,7 +130,7 @@ impl Figures {
             source_refused: sources.refused.load(Ordering::Relaxed),
             source_dropped: sources.dropped.load(Ordering::Relaxed)
                 + node.nats.as_ref().map_or(0, Nats::lost),
-            nats_connected: node.services.is_running("nats").into(),
+            nats_connected: node.nats.as_ref().is_some_and(Nats::is_connected).into(),
             nats_disconnects: node.nats.as_ref().map_or(0, Nats::disconnects),
             redis_connected: node.services.is_running("redis").into(),
             redis_disconnects: sources.redis_disconnects.load(Ordering::Relaxed),

@@ -1,4 +1,5 @@
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -11,9 +12,10 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::absent::{Absent, Bounds, Continuity};
 use crate::addresses::Addresses;
+use crate::auth::{Authority, Principal, Revoked};
 use crate::clock::Clock;
 use crate::commands::Commands;
-use crate::config::{Config, StreamCompression};
+use crate::config::{Access, Allow, Config, Refusal, Schema, StreamCompression, TokenPlace};
 use crate::endpoint::{Endpoint, Spoken};
 use crate::gates::Gates;
 use crate::http::Admission;
@@ -47,6 +49,9 @@ pub struct Node {
     pub(crate) absent: Absent,
     /// What it counts beside the workers.
     pub metrics: Metrics,
+    /// Tokens that are not believed any more.
+    pub(crate) revoked: Revoked,
+    authority: ArcSwap<Authority>,
     /// What works beside it, and whether it does.
     pub services: Arc<Services>,
     /// The connection to NATS, where it is configured.
@@ -68,6 +73,8 @@ pub struct Node {
     pub(crate) admin_token: Option<String>,
     /// Where it listens in fact, once it does.
     pub(crate) bound: OnceLock<Bound>,
+    /// Where each public listener of the configuration listens in fact, once it does.
+    pub(crate) public: OnceLock<Vec<(SocketAddr, SocketAddr)>>,
     config: ArcSwap<Config>,
     inboxes: Vec<Arc<Inbox>>,
     /// Clients within the process so far.
@@ -80,13 +87,17 @@ pub struct Node {
     pub(crate) extra: Mutex<Option<axum::Router>>,
 }
 
+/// Where a token may come from, where nothing is said.
+const TOKEN_PLACES: [TokenPlace; 3] =
+    [TokenPlace::Header, TokenPlace::Protocol, TokenPlace::Message];
+
 /// The addresses of the listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {
     /// For clients.
-    pub public: std::net::SocketAddr,
+    pub public: SocketAddr,
     /// For publishing and the admin API.
-    pub admin: std::net::SocketAddr,
+    pub admin: SocketAddr,
 }
 
 impl Node {
@@ -109,6 +120,8 @@ impl Node {
             memberships: Memberships::default(),
             absent: Absent::default(),
             metrics: Metrics::default(),
+            revoked: Revoked::default(),
+            authority: ArcSwap::from_pointee(Authority::new(&parts.config.auth)),
             services,
             nats: nats.transpose()?,
             commands: Commands::start()?,
@@ -122,6 +135,7 @@ impl Node {
             addresses: Addresses::default(),
             admin_token,
             bound: OnceLock::new(),
+            public: OnceLock::new(),
             config: ArcSwap::from_pointee(parts.config),
             inboxes,
             attached: AtomicUsize::new(0),
@@ -144,8 +158,22 @@ impl Node {
         self.config.load_full()
     }
 
+    /// Who clients are, by the configuration in force.
+    pub(crate) fn authority(&self) -> Arc<Authority> {
+        self.authority.load_full()
+    }
+
     pub(crate) fn set_config(&self, config: Config) {
+        if self.config().auth != config.auth {
+            self.authority.store(Arc::new(Authority::new(&config.auth)));
+        }
         self.config.store(Arc::new(config));
+    }
+
+    /// Where it listens in fact for what the configuration has at `address`.
+    pub fn bound_to(&self, address: SocketAddr) -> SocketAddr {
+        let mut listeners = self.public.get().into_iter().flatten();
+        listeners.find(|(wanted, _)| *wanted == address).map_or(address, |(_, bound)| *bound)
     }
 
     /// Whether publishing and delivery are stopped.
@@ -249,20 +277,27 @@ impl Node {
     /// Refuses what no stream should take.
     ///
     /// # Errors
-    /// `draining` while publishing is stopped, `too_large` beyond the bound on data.
+    /// `draining` while publishing is stopped, `too_large` beyond the bound on data, `invalid_data`
+    /// where they are not as a schema wants them.
     pub fn check_draft(&self, draft: &Draft) -> Result<(), Error> {
         if self.is_stopped() || self.is_draining() {
             let message = "the server takes no events at the moment";
             return Err(Error::new(ErrorCode::Draining, message).retry_after(1_000));
         }
-        let bytes_max = self.config().limits.event_bytes.as_len();
+        let config = self.config();
+        let bytes_max = config.limits.event_bytes.as_len();
         if draft.payload.len() > bytes_max {
             let message = format!(
                 "an event's data may have at most {bytes_max} bytes (setting `limits.event_bytes`)"
             );
             return Err(Error::new(ErrorCode::TooLarge, message));
         }
-        Ok(())
+        let is_meant = |schema: &&Schema| schema.topics.iter().any(|it| it.matches(&draft.topic));
+        config
+            .schemas
+            .iter()
+            .filter(is_meant)
+            .try_for_each(|schema| schema.file.validator().check(&draft.payload))
     }
 
     /// Appends to a stream, counting what its consumers have before them. Who can wait should have
@@ -297,15 +332,8 @@ impl Node {
 
     /// What an endpoint's clients without a token may do.
     pub(crate) fn anonymous(&self) -> Arc<Grants> {
-        let config = self.config();
-        let role = config.auth.roles.get("anonymous");
-        let grants = role.map(|role| Grants {
-            subscribe: role.subscribe.clone(),
-            publish: role.publish.clone(),
-            command: role.command.clone(),
-            handle: role.handle.clone(),
-        });
-        Arc::new(grants.unwrap_or_default())
+        let standing = self.authority().standing(&Principal::default());
+        standing.map(|standing| standing.grants).unwrap_or_default()
     }
 
     /// What programs may do that embed the server: everything but the system's topics.
@@ -322,7 +350,7 @@ impl Node {
     /// The endpoint of clients within the process.
     pub(crate) fn local_endpoint(&self) -> Rc<Endpoint> {
         let native = self.native_endpoint("local", Transport::Local);
-        Rc::new(Endpoint { grants: Self::local_grants(), ..native })
+        Rc::new(Endpoint { grants: Self::local_grants(), access: Access::None, ..native })
     }
 
     /// An endpoint of the native dialect with nothing configured.
@@ -347,6 +375,11 @@ impl Node {
             listen: config.listen.public,
             spoken,
             grants: self.anonymous(),
+            allow: Allow::default(),
+            access: config.access(None),
+            tokens: TOKEN_PLACES.to_vec(),
+            refusal: Refusal::Status,
+            devices_max: None,
             origins: Vec::new(),
             heartbeat_ms: 30_000,
             remember_ms: None,

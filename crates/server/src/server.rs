@@ -60,6 +60,14 @@ pub enum StartError {
 pub fn stream_table(config: &Config) -> Result<StreamTable, Error> {
     let mut specs: Vec<StreamSpec> = config.streams.iter().map(StreamSpec::from).collect();
     specs.push(StreamSpec {
+        name: StreamName::parse("$presence")?,
+        topics: vec![Pattern::parse("$presence.>")?],
+        retention: engine::Retention { count: 10_000, ..engine::Retention::default() },
+        durability: Durability::Memory,
+        priority: 0,
+        mode: Mode::EVERY,
+    });
+    specs.push(StreamSpec {
         name: StreamName::parse("$system")?,
         topics: vec![Pattern::parse("$system.>")?],
         retention: engine::Retention { count: 16, ..engine::Retention::default() },
@@ -86,14 +94,7 @@ impl Running {
         let config = node.config();
         let slow_timeout = Duration::from_millis(config.server.slow_timeout.as_ms());
         let mut listeners = vec![open(config.listen.admin, Side::Admin, slow_timeout)?];
-        let mut public: Vec<SocketAddr> = vec![config.listen.public];
-        for endpoint in &config.endpoints {
-            let address = config.listener_of(endpoint);
-            if !public.contains(&address) {
-                public.push(address);
-            }
-        }
-        for address in public {
+        for address in config.public_listeners() {
             listeners.push(open(address, Side::Public(address), slow_timeout)?);
         }
         let local = |at: usize| -> Result<SocketAddr, std::io::Error> {
@@ -101,7 +102,11 @@ impl Running {
             listener.0.local_addr()
         };
         let bound = Bound { admin: local(0)?, public: local(1)? };
-        // Nothing else sets it.
+        let wanted = config.public_listeners().into_iter().enumerate();
+        let public: Result<Vec<_>, std::io::Error> =
+            wanted.map(|(at, address)| Ok((address, local(at + 1)?))).collect();
+        // Nothing else sets them.
+        let _ = node.public.set(public?);
         let _ = node.bound.set(bound);
         let mut workers = Vec::new();
         for place in 0..node.inboxes().len() {
@@ -173,6 +178,8 @@ async fn run(node: &Arc<Node>, listeners: Vec<(std::net::TcpListener, Side)>) {
     for (listener, side) in listeners {
         local.spawn_local(listen::accept(node.clone(), listener, side));
     }
+    let for_presence = node.clone();
+    local.spawn_local(async move { crate::presence::watch(&for_presence).await });
     let (broker, for_upkeep) = (node.broker.clone(), node.clone());
     local.spawn_local(async move {
         let mut every = tokio::time::interval(MAINTAIN_EVERY);

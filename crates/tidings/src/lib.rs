@@ -28,7 +28,7 @@ mod handler;
 
 pub use client::{Call, Client, Event, HandlerCall, Item, Subscribe, Subscription};
 pub use embed::{Server, StartError};
-pub use protocol::{Appended, Draft, Error, ErrorCode};
 pub use handler::Handler;
+pub use protocol::{Appended, Draft, Error, ErrorCode};
 pub use publisher::{Publisher, Receipt};
 pub use server::{Bound, config};

@@ -42,7 +42,7 @@ fn help_is_there_on_every_level() {
 #[test]
 fn commands_of_later_versions_are_unknown() {
     let help = run(&["--help"]).ok();
-    for command in ["call", "handle", "presence", "token"] {
+    for command in ["call", "handle", "token"] {
         assert!(!help.contains(&format!("\n  {command} ")), "{help}");
         run(&[command]).fails(2, &[command]);
     }
@@ -59,11 +59,6 @@ fn bounds_are_told_before_a_server_is_asked() {
     wrong(&["history", "a", "--limit", "0"], &["--limit"]);
     wrong(&["connections", "--limit", "0"], &["--limit"]);
     wrong(&["publish", "a", "1", "--content-type", "text/plain"], &["--content-type"]);
-}
-
-#[test]
-fn no_profiles_are_an_empty_list() {
-    assert_eq!(run(&["profile", "list", "--json"]).json()[0]["profiles"], serde_json::json!([]));
 }
 
 #[test]

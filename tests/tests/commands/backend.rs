@@ -44,7 +44,9 @@ pub(crate) struct Backend {
 
 impl Backend {
     /// Does with the nth request, from 0, what `deed` says.
-    pub(crate) async fn start(deed: impl Fn(usize, &Asked) -> Deed + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(
+        deed: impl Fn(usize, &Asked) -> Deed + Send + Sync + 'static,
+    ) -> Self {
         Self::start_at(free_address(), deed).await
     }
 

@@ -29,7 +29,10 @@ async fn only_what_a_role_names_may_be_sent_and_handled() {
     let server = TestServer::spawn("").await;
     let mut client = server.connect().await;
     assert_eq!(client.ask_refused("call", json!({ "command": "a" })).await["code"], "forbidden");
-    assert_eq!(client.ask_refused("handle", json!({ "commands": ["a"] })).await["code"], "forbidden");
+    assert_eq!(
+        client.ask_refused("handle", json!({ "commands": ["a"] })).await["code"],
+        "forbidden"
+    );
 }
 
 #[tokio::test]
@@ -59,10 +62,9 @@ async fn calls_that_cannot_be_read_are_told_apart() {
     let deep = format!("{{\"command\":\"a\",\"data\":{}1{}}}", "[".repeat(40), "]".repeat(40));
     let headers = [("content-type", "application/json")];
     let admin = server.admin;
-    let reply = tidings_tests::harness::http::send(
-        admin, "POST", "/v1/call", &headers, deep.as_bytes(),
-    )
-    .await;
+    let reply =
+        tidings_tests::harness::http::send(admin, "POST", "/v1/call", &headers, deep.as_bytes())
+            .await;
     assert_eq!(reply.error(400), "bad_request");
 }
 

@@ -73,7 +73,8 @@ async fn a_client_can_handle_what_it_sends_itself() {
 
 #[tokio::test]
 async fn a_command_that_nothing_handles_says_when_to_try_again() {
-    let server = start("[[command]]\nname = 'routed'\nto = 'handler'\nretry = { attempts = 1 }").await;
+    let server =
+        start("[[command]]\nname = 'routed'\nto = 'handler'\nretry = { attempts = 1 }").await;
     for command in ["nobody.there", "routed"] {
         let reply = call(&server, command, json!(1)).await;
         assert_eq!(reply.error(503), "no_handler");

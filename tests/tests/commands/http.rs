@@ -38,11 +38,8 @@ async fn a_backend_gets_the_command_and_its_body_is_the_result() {
 async fn the_most_specific_route_counts() {
     let said = |text: &'static str| Backend::start(move |_, _| ok(text));
     let (all, some, one) = (said("1").await, said("2").await, said("3").await);
-    let routes = [
-        route("a.>", &all.url(), ""),
-        route("a.*", &some.url(), ""),
-        route("a.b", &one.url(), ""),
-    ];
+    let routes =
+        [route("a.>", &all.url(), ""), route("a.*", &some.url(), ""), route("a.b", &one.url(), "")];
     let server = start(&routes.concat()).await;
     for (command, expected) in [("a.b", 3), ("a.c", 2), ("a.b.c", 1)] {
         assert_eq!(call(&server, command, json!(0)).await.ok(), json!({ "data": expected }));

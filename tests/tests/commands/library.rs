@@ -24,8 +24,10 @@ async fn a_program_handles_commands_and_sends_them() {
     let expected = json!({ "command": "trainer.pause", "data": { "how": "well" } });
     assert_eq!(socket.ask("call", ask("well")).await, json!({ "data": expected }));
     let error = socket.ask_refused("call", ask("panic")).await;
-    assert_eq!((&error["code"], &error["message"]), (
-        &json!("command_failed"), &json!("the handler panicked")));
+    assert_eq!(
+        (&error["code"], &error["message"]),
+        (&json!("command_failed"), &json!("the handler panicked"))
+    );
     assert_eq!(socket.ask_refused("call", ask("fail")).await["code"], "not_found");
     // It goes on after that.
     socket.ask("call", ask("well")).await;

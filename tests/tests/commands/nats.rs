@@ -75,8 +75,7 @@ async fn a_command_is_a_request_and_the_reply_its_result() {
     client.send(&json!({ "id": 1, "call": { "command": "a", "data": [1.5] } })).await;
     let (to, asked) = listener.next().await;
     let id = asked["id"].as_str().unwrap();
-    let expected =
-        json!({ "command": "a", "data": [1.5], "client": client.client(), "id": id });
+    let expected = json!({ "command": "a", "data": [1.5], "client": client.client(), "id": id });
     assert_eq!(asked, expected);
     listener.reply(&to, "{\"b\": 1.0,\"error\":null}").await;
     client.json().await;

@@ -1,6 +1,6 @@
 use serde_json::json;
-use tidings_tests::harness::server::free_address;
 use tidings_tests::harness::TestServer;
+use tidings_tests::harness::server::free_address;
 
 use super::program::{Running, command, run, run_with_input};
 use super::{OPEN, start};

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::read::{
-    WireError, WireEvent, WirePosition, copy, epoch, parse, read_events, read_positions, stream_name,
-    subscription_id,
+    WireError, WireEvent, WirePosition, copy, epoch, parse, read_events, read_positions,
+    stream_name, subscription_id,
 };
 use crate::error::{Error, Refusal};
 use crate::event::HistoryPage;

@@ -10,8 +10,8 @@ mod answers;
 mod tests;
 
 pub(crate) use answers::{
-    Answered, read_acknowledged, read_appended, read_called, read_hello_answer, read_history_page, read_refusal,
-    read_subscribed, read_time,
+    Answered, read_acknowledged, read_appended, read_called, read_hello_answer, read_history_page,
+    read_refusal, read_subscribed, read_time,
 };
 pub(crate) use read::{Closing, Messages, Replayed, ServerMessage, read_frame};
 pub(crate) use write::{

@@ -64,6 +64,9 @@ impl Worker {
     }
 
     pub(super) fn carry_out(&mut self, key: ClientKey, request: ClientRequest) {
+        if self.refuse_unknown(key, &request) {
+            return;
+        }
         let ClientRequest { id, command } = request;
         let ticket = Ticket { client: key, id, bytes: 0 };
         if !matches!(command, Command::Hello(_)) {
@@ -77,10 +80,15 @@ impl Worker {
             Command::Exclude(what) => self.exclude(ticket, what),
             Command::Publish(draft) => self.publish(ticket, *draft),
             Command::History(history) => self.history(ticket, *history),
+            Command::Presence(topics) => self.ask_presence(ticket, topics),
             Command::Acknowledge(positions) => self.acknowledge(ticket, positions),
             Command::Ping => {
                 let time_ms = self.now.wall_ms;
                 self.reply(key, id, Ok(Answer::Pong { time_ms }));
+                Ok(())
+            }
+            refresh @ Command::Refresh { .. } => {
+                self.authenticate(ticket, refresh);
                 Ok(())
             }
             Command::Call(call) => self.call(ticket, call),
@@ -89,7 +97,6 @@ impl Worker {
                 self.requests.push_back(Request::Result { ticket, call_id, result });
                 Ok(())
             }
-            Command::Refresh { .. } | Command::Presence(_) => Err(Error::bad_request("not available in this version")),
         };
         if let Err(error) = refused {
             self.reply(key, id, Err(error));

@@ -225,6 +225,8 @@ impl World {
                 publish: vec![pattern(">")],
                 ..Grants::default()
             }),
+            expires_at_ms: None,
+            must_authenticate: false,
             rendering: Rendering(self.clients),
             conversation: Box::new(Silent),
             subscriptions: Vec::new(),

@@ -64,7 +64,8 @@ impl Plan {
         let route = route::of(&config.commands, &call.command).cloned();
         let allowed = route.as_ref().map_or(TIMEOUT, |route| route.timeout).as_ms();
         let wanted = call.timeout_ms.unwrap_or(allowed).min(allowed);
-        let attempts = route.as_ref().map_or(Retry::default(), |route| route.retry.clone()).attempts;
+        let attempts =
+            route.as_ref().map_or(Retry::default(), |route| route.retry.clone()).attempts;
         Self {
             breaker: route.as_ref().map(|route| node.commands.breaker(&route.name)),
             route,
@@ -151,9 +152,8 @@ impl<'a> Passage<'a> {
     }
 
     fn learn(&mut self, plan: &Plan, result: &Result<Bytes, Failure>) {
-        let is_shortened = |failure: &Failure| {
-            plan.is_shortened && failure.error.code == ErrorCode::Timeout
-        };
+        let is_shortened =
+            |failure: &Failure| plan.is_shortened && failure.error.code == ErrorCode::Timeout;
         let name = &self.route.name;
         match result.as_ref().map_err(|failure| (failure.kind, is_shortened(failure))) {
             Ok(_) | Err((Kind::Answered, _)) => {
@@ -184,9 +184,8 @@ impl Drop for Passage<'_> {
 }
 
 fn left_alone(name: &Pattern, wait_ms: u64) -> Error {
-    let message = format!(
-        "the backend of `{name}` has failed too often and is left alone; nothing was done"
-    );
+    let message =
+        format!("the backend of `{name}` has failed too often and is left alone; nothing was done");
     Error::new(ErrorCode::NoHandler, message).retry_after(wait_ms)
 }
 

@@ -157,7 +157,8 @@ mod tests {
 
     #[test]
     fn errors_of_backends_are_passed_on() {
-        let body = br#"{"error":{"code":"invalid_data","message":"no name","details":{"at":"/name"}}}"#;
+        let body =
+            br#"{"error":{"code":"invalid_data","message":"no name","details":{"at":"/name"}}}"#;
         let failure = refused(StatusCode::UNPROCESSABLE_ENTITY, &HeaderMap::new(), body);
         let error = Error::new(ErrorCode::InvalidData, "no name");
         let expected = Failure::answered(error.with_details(r#"{"at":"/name"}"#));

@@ -28,8 +28,8 @@ use protocol::{Call, ClientId, Error, ErrorCode, Pattern};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-pub(crate) use figures::CommandFigures;
 use breaker::{Breaker, State};
+pub(crate) use figures::CommandFigures;
 use figures::Counts;
 use handlers::Handlers;
 

@@ -49,7 +49,8 @@ pub(super) async fn request(
 fn unanswered(kind: RequestErrorKind, subject: &str) -> Failure {
     match kind {
         RequestErrorKind::NoResponders => {
-            let message = format!("nothing listens on the NATS subject `{subject}`; nothing was done");
+            let message =
+                format!("nothing listens on the NATS subject `{subject}`; nothing was done");
             Failure::new(Kind::Undelivered, ErrorCode::NoHandler, message)
         }
         RequestErrorKind::MaxPayloadExceeded => {

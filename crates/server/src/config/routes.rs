@@ -1,9 +1,9 @@
 use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use protocol::{Pattern, Topic};
 
+use super::schema_file::SchemaFile;
 use super::setting::settings;
 use super::units::{ByteSize, ParseError, Timespan, Url};
 use super::words::words;
@@ -45,14 +45,20 @@ settings! {
 
     /// Where events come in from besides publishing.
     item Source {
-        /// A NATS subject, a Redis channel, or the figures of this host (CPU, memory, GPU).
+        /// What brings events: NATS subjects, Redis channels and streams, the figures of this host
+        /// (CPU, memory, GPU), or what happens to this server and beside it.
         kind: SourceKind => Restart;
-        /// `nats`: the subjects.
+        /// `nats`: the subjects. One that several of them match comes once.
         subjects: Vec<Pattern> = Vec::new() => Restart;
+        /// `redis`: the channels, in which `*`, `?` and `[…]` stand for what they do in Redis.
+        channels: Vec<String> = Vec::new() => Restart;
+        /// `redis`: the keys of streams. They are read from now on, and after a lost connection
+        /// from where it was lost.
+        streams: Vec<String> = Vec::new() => Restart;
         /// The prefix of its topics: with `studio`, subject `blob.created` becomes topic
         /// `studio.blob.created`; with `trainer`, host figures are `trainer.system_stats`.
         root: Option<Topic>, unset "topics are as the source names them" => Restart;
-        /// JSON pointer to the user in the data; events without it go to nobody.
+        /// `nats`, `redis`: JSON pointer to the user in the data; events without it go to nobody.
         user: Option<String>, unset "events are for everyone" => Restart;
         /// `host`: how often.
         interval: Timespan = Timespan::from_secs(2),
@@ -63,8 +69,9 @@ settings! {
     item Schema {
         /// Patterns of the topics whose data is checked.
         topics: Vec<Pattern> => Live;
-        /// The file with the JSON Schema.
-        file: PathBuf => Live;
+        /// The file with the JSON Schema, beside the configuration file or in the working
+        /// directory. References lead nowhere but into it.
+        file: SchemaFile => Live;
     }
 }
 
@@ -77,6 +84,8 @@ words! {
         Redis "redis",
         /// Figures of this host.
         Host "host",
+        /// Connections and services that come and go.
+        System "system",
     }
 }
 

@@ -6,7 +6,8 @@ use protocol::dialects::native::{NAME_BYTES_MAX, is_device};
 use super::problem::Problem;
 use super::stream::{Durability, Stream};
 use super::tree::Node;
-use super::{Config, Deliver};
+use super::{Config, Deliver, auth_rules};
+use crate::http::systems;
 
 /// Everything that a configuration breaks. Numbers of items agree in `config` and `tree`.
 pub(super) fn broken(config: &Config, tree: &Node) -> Vec<Problem> {
@@ -16,11 +17,14 @@ pub(super) fn broken(config: &Config, tree: &Node) -> Vec<Problem> {
     check.streams();
     check.captures();
     check.endpoints();
+    auth_rules::check(&mut check);
+    check.remotes();
+    check.sources();
     check.problems
 }
 
-struct Check<'a> {
-    config: &'a Config,
+pub(super) struct Check<'a> {
+    pub(super) config: &'a Config,
     tree: &'a Node,
     problems: Vec<Problem>,
 }
@@ -36,9 +40,15 @@ impl Check<'_> {
         })
     }
 
-    fn report(&mut self, title: String, places: &[(&str, &str)]) {
+    /// Notes a problem with places that were written.
+    pub(super) fn report(&mut self, title: String, places: &[(&str, &str)]) {
         let problem = self.problem(title, places);
         self.problems.push(problem);
+    }
+
+    pub(super) fn report_with_help(&mut self, title: String, places: &[(&str, &str)], help: &str) {
+        let problem = self.problem(title, places);
+        self.problems.push(problem.help(help));
     }
 
     fn admin(&mut self) {
@@ -133,6 +143,10 @@ impl Check<'_> {
                 let title = format!("`{pattern}` selects topics of the system");
                 self.report(title, &[(&format!("{topics}.{number}"), "no stream captures them")]);
             }
+            if pattern.is_partial() {
+                let title = format!("`{pattern}` captures by a part of a token");
+                self.report(title, &[(&format!("{topics}.{number}"), "name whole tokens")]);
+            }
         }
     }
 
@@ -162,6 +176,7 @@ impl Check<'_> {
     }
 
     fn endpoints(&mut self) {
+        self.systems();
         let endpoints = &self.config.endpoints;
         for (at, endpoint) in endpoints.iter().enumerate() {
             let listener = self.config.listener_of(endpoint);
@@ -172,6 +187,30 @@ impl Check<'_> {
             let title = format!("two endpoints claim `{}` on {listener}", endpoint.path);
             let (second, first) = (format!("endpoint.{at}.path"), format!("endpoint.{first}.path"));
             self.report(title, &[(&second, "the second"), (&first, "the first")]);
+        }
+    }
+}
+
+impl Check<'_> {
+    /// Routes of systems must not meet on one listener.
+    fn systems(&mut self) {
+        let endpoints = &self.config.endpoints;
+        for (at, endpoint) in endpoints.iter().enumerate() {
+            let listener = self.config.listener_of(endpoint);
+            for (before, other) in endpoints.iter().take(at).enumerate() {
+                let (mine, theirs) = (systems::paths(endpoint), systems::paths(other));
+                let shared = mine.iter().find(|path| theirs.contains(path));
+                let Some(path) = shared.filter(|_| self.config.listener_of(other) == listener)
+                else {
+                    continue;
+                };
+                let (a, b) = (other.dialect.as_str(), endpoint.dialect.as_str());
+                let title =
+                    format!("the routes of `{a}` and `{b}` both claim `{path}` on {listener}");
+                let (second, first) =
+                    (format!("endpoint.{at}.path"), format!("endpoint.{before}.path"));
+                self.report(title, &[(&second, "the second"), (&first, "the first")]);
+            }
         }
     }
 }

@@ -4,6 +4,8 @@
 mod guard;
 /// A connection's socket, which does not wait for its client for ever.
 mod socket;
+/// Who a request is from.
+mod who;
 /// From a request to a WebSocket.
 mod upgrade;
 /// The cookie by which a client is known again.
@@ -18,6 +20,8 @@ mod query;
 mod error;
 /// The routes.
 mod api;
+/// Routes of systems that have their own.
+pub(crate) mod systems;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -62,7 +66,8 @@ pub(crate) struct Routes {
     pub(crate) events: Rc<Endpoint>,
     /// The endpoint of images, each topic below its path.
     pub(crate) images: Rc<Endpoint>,
-    pub(crate) public: Router,
+    /// What public listeners serve beside endpoints, by their addresses.
+    pub(crate) public: Vec<(SocketAddr, Router)>,
     pub(crate) admin: Router,
 }
 
@@ -134,16 +139,22 @@ async fn answer(
             if let Some(endpoint) = routes.endpoints.iter().find(is_it)
                 && upgrade::is_asked_for(&request)
             {
-                whole(upgrade::answer(&shared, request, endpoint, peer, &line))
+                whole(upgrade::answer(&shared, request, endpoint, peer, &line).await)
             } else if path == &*routes.events.way.endpoint && request.method() == http::Method::GET
             {
-                return Ok(events::answer(&shared, &request, &routes.events, peer, &line));
+                return Ok(events::answer(&shared, &request, &routes.events, peer, &line).await);
             } else if request.method() == http::Method::GET
                 && let Some(topic) = images::topic(path, &routes.images.way.endpoint)
             {
-                return Ok(images::answer(&shared, &request, &topic, &routes.images, peer, &line));
+                return Ok(
+                    images::answer(&shared, &request, &topic, &routes.images, peer, &line).await
+                );
             } else {
-                route(&routes.public, request).await
+                let here = routes.public.iter().find(|(address, _)| *address == listen);
+                match here {
+                    Some((_, router)) => route(router, request).await,
+                    None => whole(Response::new(Body::empty())),
+                }
             }
         }
     };

@@ -65,11 +65,14 @@ pub(crate) fn run(args: Args, globals: &Globals, out: &mut Output) -> Result {
     let call = call_of(&args)?;
     // Without a time the server knows the route's.
     remote.http = remote.http.timeout(args.timeout.unwrap_or(TIMEOUT_MAX) + MARGIN);
-    let result = block_on(async {
-        remote.http.call(&call).await.map_err(|error| explain(&remote, error))
-    })?;
+    let result =
+        block_on(async { remote.http.call(&call).await.map_err(|error| explain(&remote, error)) })?;
     let result = String::from_utf8_lossy(&result);
-    if out.is_json() { out.json_line(&format!("{{\"data\":{result}}}")) } else { out.line(&*result) }
+    if out.is_json() {
+        out.json_line(&format!("{{\"data\":{result}}}"))
+    } else {
+        out.line(&*result)
+    }
 }
 
 fn call_of(args: &Args) -> Result<Call> {

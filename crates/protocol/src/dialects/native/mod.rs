@@ -20,8 +20,6 @@ mod event;
 mod filter;
 /// Fields of objects in either encoding, with the path that errors name.
 mod fields;
-/// Objects and lists of JSON.
-mod object;
 /// What the server sends, in Protobuf.
 mod protobuf;
 /// The wire format of Protobuf.
@@ -29,7 +27,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use encode::{push_appended, push_error_object};
+pub use encode::{push_appended, push_error, push_error_object};
 pub use event::push_event_object;
 pub use fields::{NAME_BYTES_MAX, is_device};
 pub use filter::read_filter;

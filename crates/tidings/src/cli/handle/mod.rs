@@ -67,8 +67,7 @@ pub(crate) fn run(args: Args, globals: &Globals, out: &mut Output) -> Result {
         Pattern::parse(pattern).map_err(|error| Failure::usage(error.message))?;
     }
     let program = Program::new(&args.program, args.timeout)?;
-    let options =
-        Options { token: globals.token().map(str::to_owned), ..Options::default() };
+    let options = Options { token: globals.token().map(str::to_owned), ..Options::default() };
     block_on(serve(&args, program, globals.url(), options, out))
 }
 
@@ -109,8 +108,7 @@ async fn serve(
 }
 
 fn failure(error: Error) -> Failure {
-    let is_forbidden =
-        matches!(&error, Error::Refused(refusal) if refusal.code == "forbidden");
+    let is_forbidden = matches!(&error, Error::Refused(refusal) if refusal.code == "forbidden");
     let failure = explain(error, Side::Public);
     if is_forbidden {
         failure.hint("a role's `handle` names the commands that its clients may handle")

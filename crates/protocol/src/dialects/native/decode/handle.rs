@@ -46,8 +46,7 @@ fn error_of(value: Value<'_, '_>) -> Result<Error, Error> {
         return Err(Error::bad_request(message));
     }
     let retry_after = fields.get(&path, ("retry_after_ms", 3));
-    let retry_after_ms =
-        retry_after.map(|value| value.integer(0..=TIMEOUT_MS_MAX)).transpose()?;
+    let retry_after_ms = retry_after.map(|value| value.integer(0..=TIMEOUT_MS_MAX)).transpose()?;
     let details = fields.get(&path, ("details", 4));
     let details = details.map(|details| details.json()).transpose()?;
     Ok(Error::told(&word, &message, retry_after_ms, details.map(|details| details.get())))

@@ -14,6 +14,7 @@ mod handle;
 mod hello;
 mod history;
 mod publish;
+mod refresh;
 mod subscribe;
 mod unsubscribe;
 
@@ -64,29 +65,21 @@ fn command(verb: Value<'_, '_>) -> Result<Command, Error> {
     let Path::Verb(name) = verb.path else {
         return Err(Error::bad_request("the message has no verb"));
     };
-    let missing = match name {
-        "hello" => return hello::hello(verb),
-        "subscribe" => {
-            return subscribe::subscribe(verb).map(|body| Command::Subscribe(Box::new(body)));
-        }
-        "unsubscribe" => return unsubscribe::unsubscribe(verb),
-        "publish" => return publish::publish(verb),
-        "history" => return history::history(verb),
-        "ack" => return acknowledged(verb).map(Command::Acknowledge),
-        "ping" => return verb.object("an object").map(|_| Command::Ping),
-        "call" => return call::call(verb),
-        "handle" => return handle::handle(verb),
-        "result" => return handle::result(verb),
-        "presence" => return presence(verb),
-        _ => "tokens",
-    };
-    Err(unavailable(name, missing))
-}
-
-/// The error for what the protocol defines and this version of the server does not have.
-fn unavailable(field: impl std::fmt::Display, what: &str) -> Error {
-    let verb = if what.ends_with('s') { "are" } else { "is" };
-    Error::bad_request(format!("{field}: {what} {verb} not available in this version"))
+    match name {
+        "hello" => hello::hello(verb),
+        "subscribe" => subscribe::subscribe(verb).map(|body| Command::Subscribe(Box::new(body))),
+        "unsubscribe" => unsubscribe::unsubscribe(verb),
+        "publish" => publish::publish(verb),
+        "history" => history::history(verb),
+        "ack" => acknowledged(verb).map(Command::Acknowledge),
+        "refresh" => refresh::refresh(verb),
+        "ping" => verb.object("an object").map(|_| Command::Ping),
+        "call" => call::call(verb),
+        "handle" => handle::handle(verb),
+        "result" => handle::result(verb),
+        "presence" => presence(verb),
+        _ => Err(Error::bad_request("the message has no verb that is known")),
+    }
 }
 
 /// The patterns of a list that must have some.
