@@ -2,6 +2,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use protocol::pattern::start_of_rest;
 use protocol::{Event, Filter, Mode, Pattern, SubscriptionId, Topic};
 use slab::Slab;
 use smallvec::SmallVec;
@@ -38,6 +39,8 @@ struct Node {
     any_one: Option<NodeKey>,
     /// The child for a final `>`.
     any_rest: Option<NodeKey>,
+    /// The children for a final `text>`, by how the rest begins.
+    rests: Option<Box<HashMap<Box<str>, NodeKey>>>,
     /// Subscriptions with a pattern that ends here, each with the place of that pattern in its
     /// `takes`.
     subscribers: Vec<(SubscriptionKey, u32)>,
@@ -136,7 +139,10 @@ impl Index {
         match token {
             "*" => node.any_one,
             ">" => node.any_rest,
-            _ => node.children.get(token).copied(),
+            _ => match start_of_rest(token) {
+                Some(start) => node.rests.as_ref()?.get(start).copied(),
+                None => node.children.get(token).copied(),
+            },
         }
     }
 
@@ -147,7 +153,12 @@ impl Index {
             match token {
                 "*" => node.any_one = Some(child),
                 ">" => node.any_rest = Some(child),
-                _ => drop(node.children.insert(token.into(), child)),
+                _ => match start_of_rest(token) {
+                    Some(start) => {
+                        node.rests.get_or_insert_default().insert(start.into(), child);
+                    }
+                    None => drop(node.children.insert(token.into(), child)),
+                },
             }
         }
         child
@@ -234,7 +245,8 @@ impl Index {
             let is_needed = !node.subscribers.is_empty()
                 || !node.children.is_empty()
                 || node.any_one.is_some()
-                || node.any_rest.is_some();
+                || node.any_rest.is_some()
+                || node.rests.is_some();
             if is_needed {
                 return;
             }
@@ -243,7 +255,13 @@ impl Index {
                 match &*node.token {
                     "*" => parent.any_one = None,
                     ">" => parent.any_rest = None,
-                    token => drop(parent.children.remove(token)),
+                    token => match start_of_rest(token) {
+                        Some(start) => {
+                            parent.rests.as_mut().and_then(|rests| rests.remove(start));
+                            parent.rests.take_if(|rests| rests.is_empty());
+                        }
+                        None => drop(parent.children.remove(token)),
+                    },
                 }
             }
             at = node.parent;
@@ -287,6 +305,9 @@ impl Index {
                 self.walk(child, rest, false, found);
             }
         }
+        if let Some(rests) = &node.rests {
+            self.find_rests(rests, token, found);
+        }
         if let Some(child) = node.children.get(*token) {
             self.walk(*child, rest, false, found);
         }
@@ -310,41 +331,56 @@ impl Index {
         let Some((token, rest)) = asked.split_first() else {
             return found.extend(node.subscribers.iter().map(|(key, _)| *key));
         };
-        let is_wild = matches!(*token, "*" | ">");
-        // In first place, wildcards hold back from the system's topics, on either side.
-        let is_first = at == ROOT;
-        if !(is_first && token.starts_with('$')) {
-            if let Some(end) = node.any_rest.and_then(|child| self.nodes.get(child as usize)) {
-                found.extend(end.subscribers.iter().map(|(key, _)| *key));
+        let start = start_of_rest(token);
+        // What ends with this token takes whatever is below, beside what is right here.
+        let below = |child: NodeKey, found: &mut Vec<SubscriptionKey>| {
+            if start.is_some() {
+                self.overlap(child, &[], found);
+                self.overlap(child, &[">"], found);
+            } else {
+                self.overlap(child, rest, found);
             }
-            if let Some(child) = node.any_one {
-                self.overlap_below(child, token, rest, found);
+        };
+        // In first place, wildcards hold back from the system's topics, on either side.
+        let is_system = |token: &str| at == ROOT && token.starts_with('$');
+        if !is_system(token) {
+            node.any_rest.iter().for_each(|end| self.overlap(*end, &[], found));
+            node.any_one.iter().for_each(|child| below(*child, found));
+        }
+        let is_any = *token == "*";
+        let is_held_back = |name: &str| (is_any || *token == ">") && is_system(name);
+        for (name, end) in node.rests.iter().flat_map(|rests| rests.iter()) {
+            let meets = match start {
+                Some(start) => name.starts_with(start) || start.starts_with(&**name),
+                None => is_any || token.starts_with(&**name),
+            };
+            if meets && !is_held_back(name) {
+                self.overlap(*end, &[], found);
             }
         }
-        if is_wild {
-            let children = node.children.iter();
-            let seen = children.filter(|(name, _)| !(is_first && name.starts_with('$')));
-            for (_, child) in seen {
-                self.overlap_below(*child, token, rest, found);
+        if start.is_none() && !is_any {
+            node.children.get(*token).iter().for_each(|child| below(**child, found));
+            return;
+        }
+        for (name, child) in &node.children {
+            if name.starts_with(start.unwrap_or_default()) && !is_held_back(name) {
+                below(*child, found);
             }
-        } else if let Some(child) = node.children.get(*token) {
-            self.overlap(*child, rest, found);
         }
     }
 
-    /// Behind a token that `token` met: `>` takes what ends there, and meets the next as well.
-    fn overlap_below(
+    /// A token has few beginnings; how the rest may begin is anybody's choice.
+    fn find_rests(
         &self,
-        child: NodeKey,
+        rests: &HashMap<Box<str>, NodeKey>,
         token: &str,
-        rest: &[&str],
         found: &mut Vec<SubscriptionKey>,
     ) {
-        if token == ">" {
-            self.overlap(child, &[], found);
-            self.overlap(child, &[">"], found);
-        } else {
-            self.overlap(child, rest, found);
+        let ends = token.char_indices().map(|(at, c)| at + c.len_utf8());
+        let starts = ends.filter_map(|end| token.get(..end));
+        for child in starts.filter_map(|start| rests.get(start)) {
+            let end = self.nodes.get(*child as usize);
+            found.extend(end.iter().flat_map(|end| &end.subscribers).map(|(key, _)| *key));
         }
     }
 
@@ -379,12 +415,12 @@ impl Index {
         }
         let mut tokens = topic.tokens();
         for pattern in way.iter().rev() {
-            match (*pattern, tokens.next()) {
-                (_, None) => return false,
-                (">", Some(_)) => return true,
-                ("*", Some(_)) => {}
-                (literal, Some(token)) if literal == token => {}
-                _ => return false,
+            let Some(token) = tokens.next() else { return false };
+            if let Some(start) = start_of_rest(pattern) {
+                return token.starts_with(start);
+            }
+            if *pattern != "*" && *pattern != token {
+                return false;
             }
         }
         tokens.next().is_none()
@@ -456,17 +492,16 @@ mod tests {
     }
 
     fn any_pattern() -> impl Strategy<Value = Pattern> {
-        let token = prop::sample::select(vec!["a", "b", "c", "*", "$s"]);
-        (prop::collection::vec(token, 1..4), any::<bool>()).prop_map(|(mut tokens, tail)| {
-            if tail {
-                tokens.push(">");
-            }
+        let token = prop::sample::select(vec!["a", "b", "ab", "*", "$s"]);
+        let tail = prop::sample::select(vec!["", "", ">", "a>", "ab>", "$>"]);
+        (prop::collection::vec(token, 1..4), tail).prop_map(|(mut tokens, tail)| {
+            tokens.extend((!tail.is_empty()).then_some(tail));
             pattern(&tokens.join("."))
         })
     }
 
     fn any_topic() -> impl Strategy<Value = Topic> {
-        let token = prop::sample::select(vec!["a", "b", "c", "$s"]);
+        let token = prop::sample::select(vec!["a", "b", "ab", "abc", "$s"]);
         prop::collection::vec(token, 1..5)
             .prop_map(|tokens| Topic::parse(&tokens.join(".")).unwrap())
     }
