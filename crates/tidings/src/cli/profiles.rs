@@ -19,6 +19,7 @@ impl Shipped {
 
 /// Every profile, in the order in which they are listed.
 pub(super) const ALL: &[Shipped] = &[
+    Shipped { name: "studio", text: include_str!("../../../../profiles/studio.toml") },
     Shipped { name: "trainer", text: include_str!("../../../../profiles/trainer.toml") },
 ];
 
