@@ -4,16 +4,24 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 use tidings_tests::harness::server::free_address;
-use tidings_tests::harness::{Socket, TestServer, eventually, http};
+use tidings_tests::harness::{Backing, Incoming, SOON, Socket, TestServer, eventually, http};
 use tidings_tests::vectors;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
 
 const PROFILE: &str = include_str!("../../../profiles/studio.toml");
 const SECRET: &str = "a secret of at least thirty-two bytes";
 
-/// The real program with the profile, its clients at a free address.
+/// The real program with the profile, its clients at a free address, and no NATS server.
 async fn serve() -> (TestServer, SocketAddr) {
+    serve_beside(&Backing::absent_nats()).await
+}
+
+/// The same beside a NATS server.
+async fn serve_beside(nats: &Backing) -> (TestServer, SocketAddr) {
     let clients = free_address();
     let text = PROFILE.replace("127.0.0.1:8010", &clients.to_string());
+    let text = text.replace("nats://127.0.0.1:4222", &nats.url());
     let server = TestServer::spawn_with_environment(&text, &[("TIDINGS_SECRET", SECRET)]).await;
     (server, clients)
 }
@@ -172,11 +180,107 @@ async fn health_tells_who_is_there() {
         "status": "healthy", "active_connections": 0, "active_users": 0, "message_queue_size": 0,
     });
     assert_eq!(http::get(clients, "/health").await.ok(), none);
-    let _sockets =
-        [connect(clients, &alice).await, connect(clients, &alice).await, connect(clients, &bob).await];
+    let _sockets = [
+        connect(clients, &alice).await,
+        connect(clients, &alice).await,
+        connect(clients, &bob).await,
+    ];
     eventually("three connections of two users are counted", || async {
         let health = http::get(clients, "/health").await.ok();
         health["active_connections"] == 3 && health["active_users"] == 2
     })
     .await;
+}
+
+/// A service of the studio, in NATS's own protocol.
+struct Service(BufReader<TcpStream>);
+
+impl Service {
+    /// Connects and listens for commands.
+    async fn connect(nats: &Backing) -> Self {
+        let stream = TcpStream::connect(nats.address).await.unwrap();
+        let mut service = Self(BufReader::new(stream));
+        service.write("CONNECT {\"verbose\":false}\r\nSUB studio.commands.* 1\r\nPING\r\n").await;
+        while service.line().await != "PONG" {}
+        service
+    }
+
+    async fn write(&mut self, text: &str) {
+        self.0.get_mut().write_all(text.as_bytes()).await.unwrap();
+    }
+
+    async fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert!(self.0.read_line(&mut line).await.unwrap() > 0, "the NATS server ended");
+        line.trim_end().to_owned()
+    }
+
+    async fn publish(&mut self, subject: &str, data: &Value) {
+        let text = data.to_string();
+        self.write(&format!("PUB {subject} {}\r\n{text}\r\n", text.len())).await;
+    }
+
+    /// The next command: its subject, where to reply, and what it says.
+    async fn command(&mut self) -> (String, String, Value) {
+        loop {
+            let line = self.line().await;
+            match line.split(' ').collect::<Vec<_>>()[..] {
+                ["MSG", subject, _, reply, length] => {
+                    let mut payload = vec![0; length.parse().unwrap()];
+                    self.0.read_exact(&mut payload).await.unwrap();
+                    let asked = serde_json::from_slice(&payload).unwrap();
+                    return (subject.to_owned(), reply.to_owned(), asked);
+                }
+                ["PING"] => self.write("PONG\r\n").await,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn services_publish_and_take_commands_over_nats() {
+    let nats = Backing::nats().await;
+    let (server, clients) = serve_beside(&nats).await;
+    eventually("the server has found NATS", || async {
+        server.get("/v1/health").await["services"]["nats"] == "running"
+    })
+    .await;
+    let mut service = Service::connect(&nats).await;
+    let alice = token(&server, json!({ "user": "alice", "device": "desk" })).await;
+    let (mut socket, _) = connect(clients, &alice).await;
+    ask(&mut socket, json!({ "type": "subscribe", "events": ["blob.*"] })).await;
+    // Whether the source has subscribed by now nobody says; in the end it has.
+    let mut tries = 0;
+    let created = loop {
+        service.publish("blob.created", &json!({ "user_id": "bob", "n": 0 })).await;
+        service.publish("blob.created", &json!({ "n": 1 })).await;
+        service.publish("blob.created", &json!({ "user_id": "alice", "n": 2 })).await;
+        if let Some(Incoming::Json(event)) = socket.next_within(SOON / 40).await {
+            break event;
+        }
+        tries += 1;
+        assert!(tries < 40, "nothing comes");
+    };
+    assert_eq!(created["type"], "blob.created");
+    assert_eq!(created["data"], json!({ "user_id": "alice", "n": 2 }));
+    let command = json!({ "type": "process_blob", "data": { "blob_id": "b1" }, "id": 7 });
+    socket.send(&command).await;
+    let (subject, reply, asked) = service.command().await;
+    assert_eq!(subject, "studio.commands.process_blob");
+    assert_eq!((&asked["user"], &asked["data"]), (&json!("alice"), &json!({ "blob_id": "b1" })));
+    service.publish(&reply, &json!({ "queued": true })).await;
+    let result = socket.json_with_any("id").await;
+    let expected = json!({ "command": "process_blob", "result": { "queued": true } });
+    assert_eq!((&result["type"], &result["data"]), (&json!("result"), &expected));
+    socket.send(&command).await;
+    let (_, reply, _) = service.command().await;
+    let error =
+        json!({ "code": "PROCESSOR_FAILED", "message": "no quota", "retry_after_ms": 3_600_000 });
+    service.publish(&reply, &json!({ "error": error })).await;
+    let told = socket.json_with_any("id").await;
+    let expected = json!({
+        "code": "PROCESSOR_FAILED", "message": "no quota", "blob_id": "b1", "retry_after": 3600,
+    });
+    assert_eq!((&told["type"], &told["data"]), (&json!("error"), &expected));
 }

@@ -113,6 +113,10 @@ fn push_result(now_ms: u64, told: &Told, result: &Result<Answer, Error>, out: &m
             push_upper(error.code, out);
             member("message", &error.message, out);
             push_retry(error, out);
+            if let Some(details) = &error.details {
+                out.extend_from_slice(b",\"details\":");
+                out.extend_from_slice(details.as_bytes());
+            }
             out.push(b'}');
         }
     }

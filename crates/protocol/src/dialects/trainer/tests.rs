@@ -173,10 +173,10 @@ fn commands_are_confirmed_and_then_have_a_result() {
     let requests = ask(&mut *talk, r#"{"type":"command","command":"stop"}"#);
     let Command::Call(call) = &requests[1].command else { panic!("{requests:?}") };
     assert_eq!(&*call.data, b"{}");
-    let error = Error::new(ErrorCode::NoHandler, "nobody").retry_after(1_500);
+    let error = Error::new(ErrorCode::NoHandler, "nobody").retry_after(1_500).with_details("[1]");
     assert_eq!(
         answered(&mut *talk, &requests[1], Err(error)),
-        r#"{"type":"command_result","command":"stop","ok":false,"error":{"code":"NO_HANDLER","message":"nobody","retry_after_ms":1500},"timestamp":"2026-01-02T03:04:05.678Z"}"#
+        r#"{"type":"command_result","command":"stop","ok":false,"error":{"code":"NO_HANDLER","message":"nobody","retry_after_ms":1500,"details":[1]},"timestamp":"2026-01-02T03:04:05.678Z"}"#
     );
 }
 
