@@ -57,6 +57,8 @@ settings! {
         publish: Vec<Pattern> = Vec::new() => Live;
         /// Patterns of commands that they may send.
         command: Vec<Pattern> = Vec::new() => Live;
+        /// Patterns of commands of others that they may handle.
+        handle: Vec<Pattern> = Vec::new() => Live;
     }
 
     /// When and how strongly messages are compressed.
