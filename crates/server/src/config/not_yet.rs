@@ -25,7 +25,6 @@ const REFUSALS: &[Refusal] = &[
     Refusal("nats.url", Whole),
     Refusal("redis.url", Whole),
     Refusal("auth.jwks", Whole),
-    Refusal("endpoint.*.cors", Whole),
     Refusal("command.*", Whole),
     Refusal("source.*.kind", Words(&["nats", "redis"])),
     Refusal("schema.*", Whole),
