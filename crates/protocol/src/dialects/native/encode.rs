@@ -80,6 +80,10 @@ pub fn push_error(error: &Error, out: &mut Vec<u8>) {
         push(out, ",\"retry_after_ms\":");
         push_u64(out, ms);
     }
+    if let Some(details) = &error.details {
+        push(out, ",\"details\":");
+        push(out, details);
+    }
     push(out, "}");
 }
 

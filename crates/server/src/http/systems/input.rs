@@ -5,7 +5,7 @@ use protocol::{Draft, Error, ErrorCode, Pattern, Payload, Publisher, Topic};
 
 use crate::auth::{Principal, Standing};
 use crate::endpoint::Endpoint;
-use crate::http::api::append;
+use crate::publishing::append;
 use crate::http::error::response;
 use crate::http::upgrade::is_origin_allowed;
 use crate::http::who::{self, Shown, Who};

@@ -19,7 +19,7 @@ pub(super) async fn health(node: &Node) -> Response {
     let mut services = serde_json::Map::new();
     let state = |is_up: bool| if is_up { "up" } else { "down" };
     services.insert("events".into(), state(is_healthy).into());
-    for (service, is_running) in node.services.list() {
+    for (service, is_running) in node.services.all() {
         services.insert(service.to_string(), state(is_running).into());
     }
     let now_ms = crate::clock::wall_ms();
