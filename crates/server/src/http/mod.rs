@@ -158,28 +158,26 @@ async fn answer_public(
     line: &Line,
 ) -> Answer {
     let routes = shared.borrow().routes.clone();
-            let path = request.uri().path();
-            let is_it = |endpoint: &&Rc<Endpoint>| {
-                *endpoint.way.endpoint == *path && endpoint.listen == listen
-            };
-            if let Some(endpoint) = routes.endpoints.iter().find(is_it)
-                && upgrade::is_asked_for(&request)
-            {
-                whole(upgrade::answer(shared, request, endpoint, peer, line).await)
-            } else if path == &*routes.events.way.endpoint && request.method() == http::Method::GET
-            {
-                events::answer(shared, &request, &routes.events, peer, line).await
-            } else if request.method() == http::Method::GET
-                && let Some(topic) = images::topic(path, &routes.images.way.endpoint)
-            {
-                images::answer(shared, &request, &topic, &routes.images, peer, line).await
-            } else {
-                let here = routes.public.iter().find(|(address, _)| *address == listen);
-                match here {
-                    Some((_, router)) => route(router, request).await,
-                    None => whole(Response::new(Body::empty())),
-                }
-            }
+    let path = request.uri().path();
+    let is_it =
+        |endpoint: &&Rc<Endpoint>| *endpoint.way.endpoint == *path && endpoint.listen == listen;
+    if let Some(endpoint) = routes.endpoints.iter().find(is_it)
+        && upgrade::is_asked_for(&request)
+    {
+        whole(upgrade::answer(shared, request, endpoint, peer, line).await)
+    } else if path == &*routes.events.way.endpoint && request.method() == http::Method::GET {
+        events::answer(shared, &request, &routes.events, peer, line).await
+    } else if request.method() == http::Method::GET
+        && let Some(topic) = images::topic(path, &routes.images.way.endpoint)
+    {
+        images::answer(shared, &request, &topic, &routes.images, peer, line).await
+    } else {
+        let here = routes.public.iter().find(|(address, _)| *address == listen);
+        match here {
+            Some((_, router)) => route(router, request).await,
+            None => whole(Response::new(Body::empty())),
+        }
+    }
 }
 
 async fn route(router: &Router, request: Request<Incoming>) -> Answer {

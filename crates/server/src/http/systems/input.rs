@@ -5,11 +5,11 @@ use protocol::{Draft, Error, ErrorCode, Pattern, Payload, Publisher, Topic};
 
 use crate::auth::{Principal, Standing};
 use crate::endpoint::Endpoint;
-use crate::publishing::append;
 use crate::http::error::response;
 use crate::http::upgrade::is_origin_allowed;
 use crate::http::who::{self, Shown, Who};
 use crate::node::Node;
+use crate::publishing::append;
 
 /// Who sent what a route takes in, and what it may do.
 pub(super) struct Sender {

@@ -48,8 +48,8 @@ fn features(config: &Config, endpoint: &Endpoint) -> Vec<&'static str> {
         let root = endpoint.root.as_ref().map(|root| format!("{root}.")).unwrap_or_default();
         Pattern::parse(&format!("{root}{name}")).ok()
     };
-    let takes_audio =
-        below("audio.>").is_some_and(|audio| endpoint.allow.publish.iter().any(|p| p.overlaps(&audio)));
+    let takes_audio = below("audio.>")
+        .is_some_and(|audio| endpoint.allow.publish.iter().any(|p| p.overlaps(&audio)));
     let has_commands =
         below(">").is_some_and(|all| config.commands.iter().any(|route| route.name.overlaps(&all)));
     let needs_token = matches!(endpoint.auth, Some(Access::Required | Access::Optional));

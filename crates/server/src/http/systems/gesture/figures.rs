@@ -89,8 +89,8 @@ pub(super) async fn metrics(node: &Node, beside: &Beside) -> Response {
     let connected = seen.sent.len();
     let sent: u64 = seen.sent.values().sum();
     let answered = seen.latencies_ms.len();
-    let latency_ms = (answered > 0)
-        .then(|| seen.latencies_ms.iter().sum::<u64>() as f64 / answered as f64);
+    let latency_ms =
+        (answered > 0).then(|| seen.latencies_ms.iter().sum::<u64>() as f64 / answered as f64);
     let error_rate =
         if seen.commands > 0 { seen.errors as f64 / seen.commands as f64 } else { 0.0 };
     let per_second = beside.pace.look(Instant::now(), seen.sent);

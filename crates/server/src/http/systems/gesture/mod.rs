@@ -4,6 +4,8 @@
 mod problems;
 /// `POST /api/gesture/process`.
 mod process;
+/// `POST /api/ai/infer`.
+mod infer;
 /// Health and figures.
 mod figures;
 
@@ -25,6 +27,7 @@ use crate::node::Node;
 pub(super) const PATHS: &[&str] = &[
     "/api/gesture/process",
     "/api/gestures/process",
+    "/api/ai/infer",
     "/health",
     "/api/metrics/websocket",
 ];
@@ -40,17 +43,23 @@ struct Beside {
 pub(super) fn routes(endpoint: &Endpoint) -> Router<Arc<Node>> {
     let (path, root) = (endpoint.path.as_str().to_owned(), Root::new(endpoint.root.clone()));
     let beside = Arc::new(Beside { path, root, pace: Pace::new() });
-    let (gestures, metrics) = (beside.clone(), beside);
-    let process = move |State(node): State<Arc<Node>>, uri: Uri, headers: HeaderMap, body: Bytes| async move {
+    let (gestures, questions, metrics) = (beside.clone(), beside.clone(), beside);
+    let process = move |State(node): State<Arc<Node>>,
+                        uri: Uri,
+                        headers: HeaderMap,
+                        body: Bytes| async move {
         process::process(&node, &gestures, &headers, &uri, &body).await
     };
-    let health = |State(node): State<Arc<Node>>| async move { figures::health(&node).await };
-    let metrics = move |State(node): State<Arc<Node>>| async move {
-        figures::metrics(&node, &metrics).await
+    let infer = move |State(node): State<Arc<Node>>, uri: Uri, headers: HeaderMap, body: Bytes| async move {
+        infer::infer(&node, &questions, &headers, &uri, &body).await
     };
+    let health = |State(node): State<Arc<Node>>| async move { figures::health(&node).await };
+    let metrics =
+        move |State(node): State<Arc<Node>>| async move { figures::metrics(&node, &metrics).await };
     Router::new()
         .route("/api/gesture/process", post(process.clone()))
         .route("/api/gestures/process", post(process))
+        .route("/api/ai/infer", post(infer))
         .route("/health", get(health))
         .route("/api/metrics/websocket", get(metrics))
 }

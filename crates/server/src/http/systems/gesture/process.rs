@@ -5,8 +5,8 @@ use http::{HeaderMap, Uri};
 use protocol::Error;
 use protocol::dialects::spelling::members::push_members;
 
-use super::problems::{Problems, fields, is_text, number};
 use super::Beside;
+use super::problems::{Problems, fields, is_text, number};
 use crate::http::error::ApiError;
 use crate::http::systems::input::Sender;
 use crate::node::Node;
@@ -113,7 +113,8 @@ mod tests {
         assert_eq!(problems("{}"), ["type", "position"]);
         assert_eq!(problems("nonsense"), [""]);
         assert_eq!(problems("[]"), [""]);
-        let body = r#"{"type":" ","position":{"x":"1","z":null},"confidence":1.5,"timestamp":"now"}"#;
+        let body =
+            r#"{"type":" ","position":{"x":"1","z":null},"confidence":1.5,"timestamp":"now"}"#;
         let expected =
             ["type", "position.x", "position.y", "position.z", "confidence", "timestamp"];
         assert_eq!(problems(body), expected);
