@@ -3,5 +3,7 @@
 // A test fails by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod gesture;
+mod speech;
 mod studio;
 mod trainer;

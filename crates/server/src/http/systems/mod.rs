@@ -5,6 +5,10 @@
 mod newest;
 /// How many events per second clients are sent.
 mod pace;
+/// Who sends what routes take in.
+mod input;
+mod gesture;
+mod speech;
 mod studio;
 mod trainer;
 
@@ -26,6 +30,8 @@ struct System {
 }
 
 const SYSTEMS: &[System] = &[
+    System { dialect: "gesture", paths: gesture::PATHS, routes: gesture::routes },
+    System { dialect: "speech", paths: speech::PATHS, routes: speech::routes },
     System { dialect: "studio", paths: studio::PATHS, routes: studio::routes },
     System { dialect: "trainer", paths: trainer::PATHS, routes: trainer::routes },
 ];
