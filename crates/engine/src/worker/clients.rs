@@ -106,6 +106,9 @@ impl Worker {
         for group in session.groups() {
             forget(&mut self.by_group, group, place);
         }
+        if let Some(look) = session.rare.as_ref().and_then(|rare| rare.look.as_ref()) {
+            self.forget_look(session.rendering, look.plain);
+        }
         Some(session)
     }
 

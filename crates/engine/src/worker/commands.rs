@@ -78,6 +78,13 @@ impl Worker {
             Command::Publish(draft) => self.publish(ticket, *draft),
             Command::History(history) => self.history(ticket, *history),
             Command::Acknowledge(positions) => self.acknowledge(ticket, positions),
+            Command::AcknowledgeTopic { topic, seq } => {
+                self.acknowledge_topic(ticket, &topic, seq)
+            }
+            Command::Status => {
+                self.ask_status(ticket);
+                Ok(())
+            }
             Command::Ping => {
                 let time_ms = self.now.wall_ms;
                 self.reply(key, id, Ok(Answer::Pong { time_ms }));
@@ -98,6 +105,7 @@ impl Worker {
         self.counters.errors += u64::from(result.is_err());
         if self.session(key).is_some() {
             self.tell(key.place, &Message::Reply { id, result });
+            self.look_over(key);
         }
     }
 

@@ -172,6 +172,12 @@ pub enum Request {
         /// How far it has come in which streams.
         positions: Vec<(StreamIndex, Position)>,
     },
+    /// Say what is known of what carries a client's messages; answered by
+    /// [`crate::Worker::handle_status`].
+    Status {
+        /// For the answer.
+        ticket: Ticket,
+    },
     /// Show the client that the server lives, and find out whether it does.
     Heartbeat {
         /// Which client.
