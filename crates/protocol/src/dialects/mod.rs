@@ -4,6 +4,8 @@ use crate::dialect::Dialect;
 use crate::topic::Topic;
 
 pub mod native;
+/// What dialects share in how they spell things; none decides anything.
+pub mod spelling;
 
 /// The names of all dialects, as configurations have them.
 pub const NAMES: &[&str] = &["native"];
