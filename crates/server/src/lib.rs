@@ -21,6 +21,8 @@ mod worker;
 mod sources;
 /// Bytes of events.
 mod rendering;
+/// Looks of events that clients chose.
+mod variants;
 /// How events look at each endpoint.
 mod wardrobe;
 /// Who is connected.
@@ -29,6 +31,10 @@ pub mod registry;
 mod memberships;
 /// What clients had that dropped, until they come back.
 mod absent;
+/// What clients did who have left.
+mod departures;
+/// How good a connection is.
+mod quality;
 /// Publishers that wait for consumers.
 mod gates;
 /// How often addresses connect.

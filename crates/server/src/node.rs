@@ -14,6 +14,7 @@ use crate::absent::{Absent, Bounds, Continuity};
 use crate::addresses::Addresses;
 use crate::clock::Clock;
 use crate::config::{Config, StreamCompression};
+use crate::departures::Departures;
 use crate::endpoint::{Endpoint, Spoken};
 use crate::gates::Gates;
 use crate::http::Admission;
@@ -44,6 +45,8 @@ pub struct Node {
     pub(crate) absent: Absent,
     /// What it counts beside the workers.
     pub metrics: Metrics,
+    /// What clients did who have left.
+    pub(crate) departures: Departures,
     /// What publishers wait before.
     pub(crate) gates: Gates,
     /// Room for publishes of requests.
@@ -100,6 +103,7 @@ impl Node {
             memberships: Memberships::default(),
             absent: Absent::default(),
             metrics: Metrics::default(),
+            departures: Departures::default(),
             gates,
             admission: Admission::default(),
             started_at_ms: crate::clock::wall_ms(),

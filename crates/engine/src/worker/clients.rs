@@ -290,6 +290,11 @@ impl Worker {
         })
     }
 
+    /// What a client did so far.
+    pub fn counts(&self, key: ClientKey) -> Option<SessionCounts> {
+        self.session(key).map(|session| session.counts)
+    }
+
     /// What an operator sees of a client.
     pub fn view(&self, key: ClientKey) -> Option<SessionView> {
         let session = self.session(key)?;

@@ -78,9 +78,7 @@ impl Worker {
             Command::Publish(draft) => self.publish(ticket, *draft),
             Command::History(history) => self.history(ticket, *history),
             Command::Acknowledge(positions) => self.acknowledge(ticket, positions),
-            Command::AcknowledgeTopic { topic, seq } => {
-                self.acknowledge_topic(ticket, &topic, seq)
-            }
+            Command::AcknowledgeTopic { topic, seq } => self.acknowledge_topic(ticket, &topic, seq),
             Command::Status => {
                 self.ask_status(ticket);
                 Ok(())

@@ -35,6 +35,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
+use protocol::Topic;
 use socket::{Line, Socket};
 use tokio::net::TcpStream;
 use tower_service::Service as _;
@@ -64,9 +65,23 @@ pub(crate) struct Routes {
     pub(crate) events: Rc<Endpoint>,
     /// The endpoint of images, each topic below its path.
     pub(crate) images: Rc<Endpoint>,
+    /// Paths of their own that images of one topic have.
+    pub(crate) image_paths: Vec<ImagePath>,
     /// What public listeners serve beside endpoints, by their addresses.
     pub(crate) public: Vec<(SocketAddr, Router)>,
     pub(crate) admin: Router,
+}
+
+/// A path at which the images of one topic are.
+pub(crate) struct ImagePath {
+    pub(crate) topic: Topic,
+    pub(crate) endpoint: Rc<Endpoint>,
+}
+
+impl ImagePath {
+    fn is_at(&self, path: &str, listen: SocketAddr) -> bool {
+        *self.endpoint.way.endpoint == *path && self.endpoint.listen == listen
+    }
 }
 
 /// What is known of a connection.
@@ -142,6 +157,11 @@ async fn answer(
             {
                 return Ok(events::answer(&shared, &request, &routes.events, peer, &line));
             } else if request.method() == http::Method::GET
+                && let Some(found) = routes.image_paths.iter().find(|one| one.is_at(path, listen))
+            {
+                let (topic, images) = (found.topic.as_str(), &found.endpoint);
+                return Ok(images::answer(&shared, &request, topic, images, peer, &line));
+            } else if request.method() == http::Method::GET
                 && let Some(topic) = images::topic(path, &routes.images.way.endpoint)
             {
                 return Ok(images::answer(&shared, &request, &topic, &routes.images, peer, &line));
@@ -168,6 +188,16 @@ fn whole(response: Response<Body>) -> Answer {
     response.map(Either::Left)
 }
 
+fn image_paths(node: &crate::node::Node) -> Vec<ImagePath> {
+    let config = node.config();
+    let endpoints = config.endpoints.iter().filter_map(|configured| {
+        let (path, topic) = systems::images(configured)?;
+        let endpoint = Rc::new(crate::endpoint::images_beside(node, configured, path));
+        Some(ImagePath { topic, endpoint })
+    });
+    endpoints.collect()
+}
+
 /// Builds what a worker answers with.
 pub(crate) fn routes(node: &Arc<crate::node::Node>) -> Routes {
     let endpoints = crate::endpoint::all(node);
@@ -175,6 +205,7 @@ pub(crate) fn routes(node: &Arc<crate::node::Node>) -> Routes {
         endpoints: endpoints.into_iter().map(Rc::new).collect(),
         events: Rc::new(crate::endpoint::events(node)),
         images: Rc::new(crate::endpoint::images(node)),
+        image_paths: image_paths(node),
         public: public_routes(node),
         admin: admin_routes(node),
     }

@@ -9,6 +9,7 @@ use websocket::Inflater;
 
 use super::held::Held;
 use super::inbox::{Input, WakeInbox};
+use super::link::Failure;
 use crate::absent::{Continuity, Heir};
 use crate::endpoint::Coming;
 use crate::http::Routes;
@@ -50,7 +51,9 @@ pub(crate) struct Shell {
 pub(crate) struct Client {
     key: ClientKey,
     pub(crate) id: ClientId,
-    connected_at_ms: u64,
+    /// The path at which it came.
+    pub(crate) endpoint: Arc<str>,
+    pub(super) connected_at_ms: u64,
     pub(crate) peer: Peer,
     /// How it is remembered when its connection ends, where it is.
     continuity: Option<Box<Continuity>>,
@@ -73,7 +76,7 @@ impl Shell {
             node.table.clone(),
             node.broker.as_ref(),
             wake,
-            Box::new(Looks::new(node.looks.looks.clone(), node.plain_streams())),
+            Box::new(Looks::new(&node.looks.looks, node.plain_streams())),
             Box::new(Returning(node.clone())),
             node.worker_limits(),
         );
@@ -103,7 +106,7 @@ impl Shell {
         let Coming { connect, about, reservation, continuity, is_new } = coming;
         let (now, id) = (self.now(), connect.client);
         let key = self.engine.connect(now, connect);
-        let connected_at_ms = about.connected_at_ms;
+        let (connected_at_ms, endpoint) = (about.connected_at_ms, about.way.endpoint.clone());
         let about = Connected { worker: self.place, key, ..about };
         self.node.registry.insert(id, about, reservation);
         if let Some(Continuity { identity, .. }) = continuity.as_ref().filter(|_| is_new) {
@@ -116,7 +119,7 @@ impl Shell {
         }
         if let Some(place) = self.clients.get_mut(at) {
             let continuity = continuity.map(Box::new);
-            *place = Some(Client { key, id, connected_at_ms, peer, continuity });
+            *place = Some(Client { key, id, endpoint, connected_at_ms, peer, continuity });
         }
         if self.node.is_draining() {
             // It was admitted before the drain began, and the others have been told already.
@@ -129,6 +132,7 @@ impl Shell {
     pub(crate) fn disconnect(&mut self, key: ClientKey) {
         let now = self.now();
         self.remember(key);
+        self.count_departure(key);
         self.forget_publisher(key);
         self.engine.disconnect(now, key);
         let is_it = |client: &mut Client| client.key == key;
@@ -289,6 +293,7 @@ impl Shell {
                 peer.wait_for_room(self.now().ms);
             }
             Err(_) => {
+                self.count_failure(key, Failure::Write);
                 self.engine.blocked(key);
                 peer.fail();
             }
@@ -324,6 +329,7 @@ impl Shell {
                 let answer = move |result| inbox.push(Input::History(ticket, result));
                 engine::history::read(broker.clone(), stream, selector, *history, Box::new(answer));
             }
+            Request::Status { ticket } => self.tell_status(ticket),
             Request::Heartbeat { client } => self.heartbeat(client),
             Request::Restored { client, id, device, before } => {
                 self.restored(client, id, device, before);
@@ -346,6 +352,7 @@ impl Shell {
                     }
                     ws::Heartbeat::Slow => {}
                     ws::Heartbeat::Dead => {
+                        self.count_failure(key, Failure::TimeOut);
                         self.engine.close(now, key, CloseReason::HeartbeatMissed, None);
                     }
                     ws::Heartbeat::Unfinished => {

@@ -142,7 +142,7 @@ impl Talk {
         if names.is_empty() {
             return Err((wrong, "data.streams must name at least one stream".to_owned()));
         }
-        let (mut streams, mut unknown) = (Vec::new(), Vec::new());
+        let (mut streams, mut unknown): (Vec<StreamPlace>, Vec<String>) = Default::default();
         for name in names {
             match self.vocabulary.find(&name) {
                 Some(place) if streams.contains(&place) => {}

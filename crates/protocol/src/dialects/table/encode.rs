@@ -14,7 +14,9 @@ impl Talk {
             Message::Reply { id, result } => {
                 let asked = id.and_then(|id| self.pending.take(id));
                 match (result, asked) {
-                    (Ok(answer), Some(asked)) => return self.push_answer(now_ms, &asked, answer, out),
+                    (Ok(answer), Some(asked)) => {
+                        return self.push_answer(now_ms, &asked, answer, out);
+                    }
                     (Ok(_), None) => return false,
                     (Err(error), asked) => push_error(now_ms, error, asked.as_ref(), out),
                 }

@@ -1,4 +1,4 @@
-use super::bytes::push_bytes;
+use super::binary::push_bytes;
 use super::views::View;
 use crate::dialect::FrameKind;
 use crate::dialects::spelling::members::Members;

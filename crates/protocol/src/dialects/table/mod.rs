@@ -14,7 +14,7 @@ mod encode;
 /// Events.
 mod event;
 /// Bytes, and images among them.
-mod bytes;
+mod binary;
 /// The size of a JPEG.
 mod jpeg;
 #[cfg(test)]
@@ -33,6 +33,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::message::Message;
 use crate::position::StreamName;
+use crate::topic::Topic;
 use decode::Asked;
 use views::Views;
 use vocabulary::Vocabulary;
@@ -51,6 +52,11 @@ impl Table {
     /// With the streams that every endpoint has and those that this one names.
     pub fn new(settings: &Settings) -> Self {
         Self { vocabulary: Arc::new(Vocabulary::new(settings)), views: Views::default() }
+    }
+
+    /// The streams, by the names that clients know, with their topics.
+    pub fn streams(&self) -> impl Iterator<Item = (&str, &Topic)> {
+        self.vocabulary.all()
     }
 }
 

@@ -11,7 +11,6 @@ use crate::event::{ClientId, Draft, Payload};
 use crate::message::{Answer, Interest, Link, Status, Welcome};
 use crate::pattern::Pattern;
 use crate::position::Position;
-use crate::topic::Topic;
 
 const NOW_MS: u64 = 1_767_323_045_678;
 const NOW: &str = "2026-01-02T03:04:05.678Z";
@@ -83,7 +82,8 @@ fn a_client_is_welcomed() {
         message_bytes_max: 1,
         subscriptions_max: 1,
     };
-    let data = json!({"timestamp": NOW, "client_id": format!("{:032x}", 0xab), "status": "connected"});
+    let data =
+        json!({"timestamp": NOW, "client_id": format!("{:032x}", 0xab), "status": "connected"});
     let expected = json!({"type": "connection", "data": data, "timestamp": NOW});
     assert_eq!(told(&mut *talk(), &Message::Welcome(Box::new(welcome))), Some(expected));
 }
@@ -149,10 +149,10 @@ fn wishes_become_modes_filters_and_starts() {
     assert_eq!(subscribe(r#","filters":null"#).mode, Mode::EVERY);
     let mode = subscribe(r#","filters":{"max_fps":10}"#).mode;
     assert_eq!(mode, Mode { latest: true, interval_ms: 100, batch: false });
-    let filtered =
-        subscribe(r#","filters":{"where":{"field":"/level","op":"eq","value":"high"}}"#);
+    let filtered = subscribe(r#","filters":{"where":{"field":"/level","op":"eq","value":"high"}}"#);
     let filter = filtered.filter.unwrap();
-    let accepts = |data: &'static str| filter.accepts(&Payload::Json(Bytes::from_static(data.as_bytes())));
+    let accepts =
+        |data: &'static str| filter.accepts(&Payload::Json(Bytes::from_static(data.as_bytes())));
     assert!(accepts(r#"{"level":"high"}"#));
     assert!(!accepts(r#"{"level":"low"}"#));
 }
@@ -191,18 +191,30 @@ fn mistakes_get_the_codes_of_this_dialect() {
         (subscribe(r#"{"streams":[1]}"#), "INVALID_SUBSCRIBE_FORMAT"),
         (subscribe(&format!(r#"{{"streams":[{}]}}"#, many.join(","))), "INVALID_SUBSCRIBE_FORMAT"),
         (subscribe(r#"{"streams":["state"],"last":-1}"#), "INVALID_SUBSCRIBE_FORMAT"),
-        (subscribe(r#"{"streams":["state"],"last":1,"since_sequence":2}"#), "INVALID_SUBSCRIBE_FORMAT"),
+        (
+            subscribe(r#"{"streams":["state"],"last":1,"since_sequence":2}"#),
+            "INVALID_SUBSCRIBE_FORMAT",
+        ),
         (subscribe(r#"{"streams":["state"],"since_sequence":"x"}"#), "INVALID_SUBSCRIBE_FORMAT"),
         (subscribe(r#"{"streams":["state"],"filters":[]}"#), "INVALID_SUBSCRIBE_FORMAT"),
         (subscribe(r#"{"streams":["state"],"filters":{"max_fps":0}}"#), "INVALID_SUBSCRIBE_FORMAT"),
         (subscribe(r#"{"streams":["state"],"filters":{"fields":[]}}"#), "INVALID_SUBSCRIBE_FORMAT"),
-        (subscribe(r#"{"streams":["state"],"filters":{"fields":"x"}}"#), "INVALID_SUBSCRIBE_FORMAT"),
+        (
+            subscribe(r#"{"streams":["state"],"filters":{"fields":"x"}}"#),
+            "INVALID_SUBSCRIBE_FORMAT",
+        ),
         (subscribe(r#"{"streams":["state"],"filters":{"where":{}}}"#), "INVALID_SUBSCRIBE_FORMAT"),
         (subscribe(r#"{"streams":["frame"],"filters":{"binary":1}}"#), "INVALID_SUBSCRIBE_FORMAT"),
-        (r#"{"type":"unsubscribe","data":{"streams":{}}}"#.to_owned(), "INVALID_UNSUBSCRIBE_FORMAT"),
+        (
+            r#"{"type":"unsubscribe","data":{"streams":{}}}"#.to_owned(),
+            "INVALID_UNSUBSCRIBE_FORMAT",
+        ),
         (r#"{"type":"unsubscribe","data":null}"#.to_owned(), "INVALID_UNSUBSCRIBE_FORMAT"),
         (r#"{"type":"ack","data":{"stream":"state"}}"#.to_owned(), "INVALID_ACK_FORMAT"),
-        (r#"{"type":"ack","data":{"stream":"nope","sequence":1}}"#.to_owned(), "INVALID_ACK_FORMAT"),
+        (
+            r#"{"type":"ack","data":{"stream":"nope","sequence":1}}"#.to_owned(),
+            "INVALID_ACK_FORMAT",
+        ),
     ];
     for (text, code) in &cases {
         let (found, message) = error_of(Frame::Text(text));
@@ -290,7 +302,8 @@ fn an_acknowledgement_says_whether_it_is_kept() {
         let asked = request(&mut *talk, text);
         assert_eq!(asked.command, Command::AcknowledgeTopic { topic: topic.clone(), seq: 42 });
         let told = answered(&mut *talk, asked.id, Answer::Acknowledged(positions));
-        let data = json!({"timestamp": NOW, "stream": "state", "sequence": 42, "stored": is_stored});
+        let data =
+            json!({"timestamp": NOW, "stream": "state", "sequence": 42, "stored": is_stored});
         assert_eq!(told, json!({"type": "acked", "data": data, "timestamp": NOW}));
     }
 }
@@ -347,7 +360,10 @@ fn look(options: &str) -> Arc<dyn Dialect> {
 fn data_stand_as_published_with_their_sequence() {
     let end = format!(r#","timestamp":"{NOW}","sequence":9}}"#);
     for (data, expected) in [
-        (r#"{ "b":1.50, "a":12345678901234567890 }"#, r#"{ "b":1.50, "a":12345678901234567890,"sequence":9}"#),
+        (
+            r#"{ "b":1.50, "a":12345678901234567890 }"#,
+            r#"{ "b":1.50, "a":12345678901234567890,"sequence":9}"#,
+        ),
         ("{}", r#"{"sequence":9}"#),
         (" { } ", r#"{"sequence":9}"#),
         (r#"{"sequence":"mine"}"#, r#"{"sequence":"mine"}"#),

@@ -72,6 +72,11 @@ impl Vocabulary {
         self.root.strip(pattern.as_str()).unwrap_or(pattern.as_str())
     }
 
+    /// Names and topics.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &Topic)> {
+        self.streams.iter().map(|stream| (&*stream.name, &stream.topic))
+    }
+
     /// All names, for people.
     pub(super) fn listed(&self) -> String {
         let names: Vec<&str> = self.streams.iter().map(|stream| &*stream.name).collect();

@@ -26,6 +26,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 
 pub(crate) use admission::Admission;
+pub(super) use publish::append;
 
 use super::error::ApiError;
 use crate::node::Node;

@@ -191,7 +191,7 @@ struct Part {
 }
 
 /// Appends drafts, each to its stream, and waits for the answers in the order of the drafts.
-pub(super) async fn append(node: &Node, drafts: Vec<Draft>) -> Vec<Answer> {
+pub(in crate::http) async fn append(node: &Node, drafts: Vec<Draft>) -> Vec<Answer> {
     let mut results: Vec<Option<Answer>> = Vec::new();
     let mut parts: Vec<Part> = Vec::new();
     for (place, draft) in drafts.into_iter().enumerate() {
@@ -222,7 +222,7 @@ pub(super) async fn append(node: &Node, drafts: Vec<Draft>) -> Vec<Answer> {
 }
 
 /// What became of one event.
-type Answer = std::result::Result<Appended, Error>;
+pub(in crate::http) type Answer = std::result::Result<Appended, Error>;
 
 /// Appends what goes to one stream, once its consumers and the broker have room.
 async fn append_part(

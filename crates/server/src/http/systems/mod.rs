@@ -1,9 +1,13 @@
 //! The HTTP routes of the systems whose dialects Tidings speaks, a file for each: served on the
 //! listener of an endpoint that sets `routes`.
 
+/// Pool-table vision.
+mod table;
+
 use std::sync::Arc;
 
 use axum::Router;
+use protocol::Topic;
 
 use crate::config::Endpoint;
 use crate::node::Node;
@@ -18,7 +22,11 @@ struct System {
     routes: fn(&Endpoint) -> Router<Arc<Node>>,
 }
 
-const SYSTEMS: &[System] = &[];
+const SYSTEMS: &[System] = &[System {
+    dialect: protocol::dialects::table::NAME,
+    paths: table::PATHS,
+    routes: table::routes,
+}];
 
 fn of(endpoint: &Endpoint) -> Option<&'static System> {
     let name = endpoint.dialect.as_str();
@@ -28,6 +36,11 @@ fn of(endpoint: &Endpoint) -> Option<&'static System> {
 /// The routes beside an endpoint, where it has some.
 pub(super) fn routes(endpoint: &Endpoint) -> Option<Router<Arc<Node>>> {
     of(endpoint).map(|system| (system.routes)(endpoint))
+}
+
+/// Where images of a topic are served beside an endpoint, whose answer has no end.
+pub(super) fn images(endpoint: &Endpoint) -> Option<(&'static str, Topic)> {
+    table::frames_of(endpoint)
 }
 
 /// The paths of the routes beside an endpoint.
