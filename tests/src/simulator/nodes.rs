@@ -88,8 +88,8 @@ impl World {
                 let answer = Box::new(move |result| to(Answered::History(ticket, result)));
                 engine::history::read(self.store.clone(), stream, selector, *history, answer);
             }
-            // Its people ask for no status.
-            Request::Status { .. } | Request::Heartbeat { .. } => {}
+            // Nobody there has a token, nor asks for status.
+            Request::Heartbeat { .. } | Request::Authenticate { .. } | Request::Status { .. } => {}
             Request::Restored { client, id, .. } => self.restored(node, client, id),
             Request::Close { client, .. } => {
                 if let Some(connection) = self.connection_of(node, client) {

@@ -4,12 +4,14 @@ use crate::dialect::Dialect;
 use crate::topic::Topic;
 
 pub mod native;
-pub mod table;
 /// What dialects share in how they spell things; none decides anything.
 pub mod spelling;
+pub mod studio;
+pub mod table;
+pub mod trainer;
 
 /// The names of all dialects, as configurations have them.
-pub const NAMES: &[&str] = &["native", table::NAME];
+pub const NAMES: &[&str] = &["native", "studio", table::NAME, "trainer"];
 
 /// What an endpoint sets for its dialect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +26,9 @@ pub struct Settings {
 /// subprotocols choose.
 pub fn of(name: &str, settings: &Settings) -> (Arc<dyn Dialect>, Vec<Arc<dyn Dialect>>) {
     match name {
+        "studio" => (Arc::new(studio::Studio::new(settings)), Vec::new()),
         table::NAME => (Arc::new(table::Table::new(settings)), Vec::new()),
+        "trainer" => (Arc::new(trainer::Trainer::new(settings)), Vec::new()),
         _ => (Arc::new(native::Native), vec![Arc::new(native::NativeProtobuf)]),
     }
 }

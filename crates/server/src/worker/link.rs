@@ -64,7 +64,8 @@ impl Shell {
 
     /// A client is about to be forgotten: what it did still counts.
     pub(super) fn count_departure(&mut self, key: ClientKey) {
-        if let Some(endpoint) = self.client(key).map(|client| client.endpoint.clone()) {
+        if let Some(endpoint) = self.client(key).map(|client| client.endpoint.way.endpoint.clone())
+        {
             self.node.departures.add(&endpoint, &self.sums(key));
         }
     }
@@ -76,6 +77,6 @@ impl Shell {
             Failure::TimeOut => Sums { time_outs: 1, ..Sums::default() },
             Failure::Write => Sums { failed_writes: 1, ..Sums::default() },
         };
-        self.node.departures.add(&client.endpoint, &sums);
+        self.node.departures.add(&client.endpoint.way.endpoint, &sums);
     }
 }

@@ -16,3 +16,5 @@ pub mod pending;
 pub mod batch;
 /// Times as text.
 pub mod time;
+/// Codes of errors.
+pub mod codes;

@@ -4,11 +4,15 @@ use std::time::{Duration, UNIX_EPOCH};
 /// The last ms of the year 9999, the last that ISO 8601 spells with four digits.
 const MS_MAX: u64 = 253_402_300_799_999;
 
-/// Appends a time in ms since 1970 as a JSON string, in ISO 8601 with ms: `"2026-01-02T03:04:05.678Z"`.
+/// A time in ms since 1970 in ISO 8601 with ms: `2026-01-02T03:04:05.678Z`.
+pub fn iso(time_ms: u64) -> impl std::fmt::Display {
+    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(time_ms.min(MS_MAX)))
+}
+
+/// Appends a time in ms since 1970 as a JSON string, in ISO 8601 with ms.
 pub fn push_iso(time_ms: u64, out: &mut Vec<u8>) {
-    let time = UNIX_EPOCH + Duration::from_millis(time_ms.min(MS_MAX));
     // Writing into a Vec cannot fail.
-    let _ = write!(out, "\"{}\"", humantime::format_rfc3339_millis(time));
+    let _ = write!(out, "\"{}\"", iso(time_ms));
 }
 
 #[cfg(test)]

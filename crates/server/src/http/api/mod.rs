@@ -17,6 +17,8 @@ mod metrics;
 mod page;
 mod publish;
 mod streams;
+mod tokens;
+mod users;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -79,7 +81,7 @@ fn finish(routes: Router<Arc<Node>>, node: &Arc<Node>) -> Router {
 }
 
 /// An answer of JSON text.
-fn json(text: Vec<u8>) -> axum::response::Response {
+pub(super) fn json(text: Vec<u8>) -> axum::response::Response {
     let content_type = [(http::header::CONTENT_TYPE, "application/json")];
     axum::response::IntoResponse::into_response((content_type, text))
 }

@@ -63,11 +63,12 @@ impl System {
     pub(super) async fn clients(&self, node: &Node) -> Vec<Seen> {
         let paths = paths(&node.config());
         let seen = node.ask_all(move |shell| {
-            let clients = shell.clients().filter(|(_, client)| paths.contains(&*client.endpoint));
+            let clients =
+                shell.clients().filter(|(_, client)| paths.contains(&client.endpoint.way.endpoint));
             let seen = clients.filter_map(|(key, client)| {
                 Some(Seen {
                     id: client.id,
-                    endpoint: client.endpoint.clone(),
+                    endpoint: client.endpoint.way.endpoint.clone(),
                     link: client.link(),
                     sums: shell.sums(key),
                     view: shell.engine.view(key)?,
