@@ -176,6 +176,13 @@ pub(crate) fn images(node: &Node) -> Endpoint {
     like_websocket(node, node.native_endpoint("/v1/mjpeg", Transport::Mjpeg))
 }
 
+/// The endpoint of images at a path of their own, for whom an endpoint lets see their topic.
+pub(crate) fn images_beside(node: &Node, configured: &Configured, path: &str) -> Endpoint {
+    let images = node.native_endpoint(path, Transport::Mjpeg);
+    // Their clients answer no pings, and begin anew.
+    Endpoint { remember_ms: None, ..of(&node.config(), configured, images) }
+}
+
 /// What is set for `/v1/ws` holds for the other ways to the same events.
 fn like_websocket(node: &Node, native: Endpoint) -> Endpoint {
     let config = node.config();

@@ -6,4 +6,5 @@
 mod gesture;
 mod speech;
 mod studio;
+mod table;
 mod trainer;

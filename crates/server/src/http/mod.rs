@@ -39,6 +39,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
+use protocol::Topic;
 use socket::{Line, Socket};
 use tokio::net::TcpStream;
 use tower_service::Service as _;
@@ -68,6 +69,8 @@ pub(crate) struct Routes {
     pub(crate) events: Rc<Endpoint>,
     /// The endpoint of images, each topic below its path.
     pub(crate) images: Rc<Endpoint>,
+    /// Paths of their own that images of one topic have.
+    pub(crate) image_paths: Vec<ImagePath>,
     /// What public listeners serve beside endpoints, by their addresses.
     pub(crate) public: Vec<(SocketAddr, Router)>,
     pub(crate) admin: Router,
@@ -80,6 +83,18 @@ impl Routes {
         all.find(|endpoint| {
             endpoint.way.endpoint == before.way.endpoint && endpoint.listen == before.listen
         })
+    }
+}
+
+/// A path at which the images of one topic are.
+pub(crate) struct ImagePath {
+    pub(crate) topic: Topic,
+    pub(crate) endpoint: Rc<Endpoint>,
+}
+
+impl ImagePath {
+    fn is_at(&self, path: &str, listen: SocketAddr) -> bool {
+        *self.endpoint.way.endpoint == *path && self.endpoint.listen == listen
     }
 }
 
@@ -178,6 +193,11 @@ async fn answer_public(
     } else if path == &*routes.events.way.endpoint && request.method() == http::Method::GET {
         events::answer(shared, &request, &routes.events, peer, line).await
     } else if request.method() == http::Method::GET
+        && let Some(found) = routes.image_paths.iter().find(|one| one.is_at(path, listen))
+    {
+        let (topic, images) = (found.topic.as_str(), &found.endpoint);
+        images::answer(shared, &request, topic, images, peer, line).await
+    } else if request.method() == http::Method::GET
         && let Some(topic) = images::topic(path, &routes.images.way.endpoint)
     {
         images::answer(shared, &request, &topic, &routes.images, peer, line).await
@@ -201,6 +221,16 @@ fn whole(response: Response<Body>) -> Answer {
     response.map(Either::Left)
 }
 
+fn image_paths(node: &crate::node::Node) -> Vec<ImagePath> {
+    let config = node.config();
+    let endpoints = config.endpoints.iter().filter_map(|configured| {
+        let (path, topic) = systems::images(configured)?;
+        let endpoint = Rc::new(crate::endpoint::images_beside(node, configured, path));
+        Some(ImagePath { topic, endpoint })
+    });
+    endpoints.collect()
+}
+
 /// Builds what a worker answers with.
 pub(crate) fn routes(node: &Arc<crate::node::Node>) -> Routes {
     let endpoints = crate::endpoint::all(node);
@@ -208,6 +238,7 @@ pub(crate) fn routes(node: &Arc<crate::node::Node>) -> Routes {
         endpoints: endpoints.into_iter().map(Rc::new).collect(),
         events: Rc::new(crate::endpoint::events(node)),
         images: Rc::new(crate::endpoint::images(node)),
+        image_paths: image_paths(node),
         public: public_routes(node),
         admin: admin_routes(node),
     }

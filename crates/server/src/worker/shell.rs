@@ -11,6 +11,7 @@ use websocket::Inflater;
 use super::held::Held;
 use super::inbox::{Input, WakeInbox};
 use super::knowing::Shown;
+use super::link::Failure;
 use crate::absent::{Continuity, Heir};
 use crate::auth::Principal;
 use crate::commands::{self, Caller};
@@ -54,12 +55,12 @@ pub(crate) struct Shell {
 pub(crate) struct Client {
     key: ClientKey,
     pub(crate) id: ClientId,
-    connected_at_ms: u64,
+    pub(super) connected_at_ms: u64,
     pub(crate) peer: Peer,
     /// How it is remembered when its connection ends, where it is.
     continuity: Option<Box<Continuity>>,
     /// Where it came to.
-    pub(super) endpoint: Rc<Endpoint>,
+    pub(crate) endpoint: Rc<Endpoint>,
     /// Who it is, where that is known.
     pub(super) principal: Option<Box<Principal>>,
     /// Ends it unless it shows soon who it is.
@@ -91,7 +92,7 @@ impl Shell {
             node.table.clone(),
             node.broker.as_ref(),
             wake,
-            Box::new(Looks::new(node.looks.looks.clone(), node.plain_streams())),
+            Box::new(Looks::new(&node.looks.looks, node.plain_streams())),
             Box::new(Returning(node.clone())),
             node.worker_limits(),
         );
@@ -169,6 +170,7 @@ impl Shell {
     pub(crate) fn disconnect(&mut self, key: ClientKey) {
         let now = self.now();
         self.remember(key);
+        self.count_departure(key);
         self.forget_publisher(key);
         self.node.commands.handlers.gone((self.place, key));
         self.engine.disconnect(now, key);
@@ -336,6 +338,7 @@ impl Shell {
                 peer.wait_for_room(self.now().ms);
             }
             Err(_) => {
+                self.count_failure(key, Failure::Write);
                 self.engine.blocked(key);
                 peer.fail();
             }
@@ -371,6 +374,7 @@ impl Shell {
                 let answer = move |result| inbox.push(Input::History(ticket, result));
                 engine::history::read(broker.clone(), stream, selector, *history, Box::new(answer));
             }
+            Request::Status { ticket } => self.tell_status(ticket),
             Request::Authenticate { ticket, token, device, takeover, is_refresh } => {
                 let shown = Shown { device, takeover, is_refresh };
                 self.authenticate(ticket, &token, shown);
@@ -423,6 +427,7 @@ impl Shell {
                     }
                     ws::Heartbeat::Slow => {}
                     ws::Heartbeat::Dead => {
+                        self.count_failure(key, Failure::TimeOut);
                         self.engine.close(now, key, CloseReason::HeartbeatMissed, None);
                     }
                     ws::Heartbeat::Unfinished => {

@@ -84,7 +84,7 @@ async fn ask_workers(node: &Node, found: &[(ClientId, Connected)]) -> Vec<Option
 fn look_at(shell: &Shell, key: ClientKey) -> Option<Live> {
     let view = shell.engine.view(key)?;
     let (bytes_in, latency_ms, is_slow) = match &shell.client(key)?.peer {
-        Peer::WebSocket(peer) => (peer.bytes_in(), peer.latency_ms(), peer.is_slow()),
+        Peer::WebSocket(peer) => (peer.bytes_in(), peer.latency().last_ms(), peer.is_slow()),
         Peer::Body(_) => (0, None, view.outbox_bytes > 0),
     };
     Some(Live { view, bytes_in, latency_ms, is_slow })
