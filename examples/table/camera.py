@@ -3,7 +3,7 @@
 import io
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 import world
 
@@ -23,6 +23,7 @@ COLOURS = {
 }
 _CLOTH, _WOOD, _POCKET = (28, 122, 84), (84, 50, 30), (12, 12, 12)
 _SHARP = 4
+_DARK = 8
 
 
 def pixel(at):
@@ -63,8 +64,8 @@ class Camera:
         self._table = _table()
         self._balls = [_ball(colour) for colour in COLOURS.values()]
         # The sensor's noise, drawn once: another part of it is taken each time.
-        noise = np.random.default_rng(seed).normal(0, 2.0, (SIZE[1] + 16, SIZE[0] + 16, 1))
-        self._noise = noise.astype(np.int16)
+        noise = np.random.default_rng(seed).normal(_DARK, 2.0, (SIZE[1] + 16, SIZE[0] + 16))
+        self._noise = Image.fromarray(noise.clip(0, 255).astype(np.uint8)).convert("RGB")
         self._taken = 0
 
     def empty(self):
@@ -82,8 +83,8 @@ class Camera:
     def _jpeg(self, image):
         self._taken += 1
         shift = self._taken * 7 % 16
-        noise = self._noise[shift : shift + SIZE[1], shift : shift + SIZE[0]]
-        noisy = np.clip(np.asarray(image, np.int16) + noise, 0, 255).astype(np.uint8)
+        noise = self._noise.crop((shift, shift, shift + SIZE[0], shift + SIZE[1]))
+        noisy = ImageChops.add(image, noise, offset=-_DARK)
         jpeg = io.BytesIO()
-        Image.fromarray(noisy).save(jpeg, "JPEG", quality=82)
+        noisy.save(jpeg, "JPEG", quality=82)
         return jpeg.getvalue()

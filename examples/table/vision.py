@@ -3,33 +3,33 @@
 import io
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
 import camera
 import world
 
-_DIFFERENT = 60  # the sum over red, green and blue
+_DIFFERENT = 20  # in brightness
 _ALIKE = 90  # the distance of two colours
 _AREA = np.pi * (world.RADIUS * camera.SCALE) ** 2
 _REACH = world.RADIUS * camera.SCALE + 1.5
 
 
-def _pixels(jpeg):
-    return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"), np.int16)
+def _decode(jpeg):
+    return Image.open(io.BytesIO(jpeg)).convert("RGB")
 
 
 class Vision:
     def __init__(self, empty):
-        self._empty = _pixels(empty)
+        self._empty = _decode(empty)
         self._names = list(camera.COLOURS)
         self._colours = np.array(list(camera.COLOURS.values()), np.float32)
 
     def find(self, jpeg):
         """The balls that are seen: name → (x, y) in metres."""
-        image = _pixels(jpeg)
-        different = np.abs(image - self._empty).sum(axis=2) > _DIFFERENT
-        rows, columns = np.nonzero(different)
-        seen = image[rows, columns].astype(np.float32)
+        image = _decode(jpeg)
+        different = ImageChops.difference(image, self._empty).convert("L")
+        rows, columns = np.nonzero(np.asarray(different) > _DIFFERENT)
+        seen = np.asarray(image)[rows, columns].astype(np.float32)
         distances = np.linalg.norm(seen[:, None] - self._colours, axis=2)
         nearest = distances.argmin(axis=1)
         nearest[distances.min(axis=1) > _ALIKE] = -1
