@@ -11,8 +11,9 @@ const CORNERS = ["top left", "top middle", "top right", "bottom left", "bottom m
 const at = server(8000);
 const drawing = new Drawing(element("table"));
 const figures = { client: "–", quality: "–", "round trip": "–", camera: "–", vision: "–", published: "–" };
+/** What happened last comes again after an interruption. */
+const known = new Set();
 let colours = {};
-let lastSequence = 0;
 let states = 0;
 let asked = 0;
 
@@ -24,12 +25,7 @@ const socket = connect(`ws://${at}/api/v1/ws`, {
     const subscribe = (data) => opened.send(JSON.stringify({ type: "subscribe", data }));
     subscribe({ streams: ["config"], last: 1 });
     subscribe({ streams: ["state", "trajectory", "performance"] });
-    // What happened is worth having from before; after an interruption only what is new.
-    subscribe(
-      lastSequence > 0
-        ? { streams: HAPPENINGS, since_sequence: lastSequence }
-        : { streams: HAPPENINGS, last: 20 },
-    );
+    subscribe({ streams: HAPPENINGS, last: 20 });
   },
   received: ({ type, data, timestamp, sequence }) => {
     if (HAPPENINGS.includes(type)) happened(type, data, timestamp, sequence);
@@ -78,8 +74,9 @@ const show = {
 };
 
 function happened(type, data, timestamp, sequence) {
-  if (sequence <= lastSequence) return;
-  lastSequence = sequence;
+  const key = `${type} ${sequence} ${timestamp}`;
+  if (known.has(key)) return;
+  known.add(key);
   if (type === "shot_taken") drawing.shot = null;
   line(type === "alert" ? data.level : type, says[type](data), timestamp);
 }
