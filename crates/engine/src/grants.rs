@@ -7,6 +7,8 @@ pub enum Action {
     Subscribe,
     /// Publish events.
     Publish,
+    /// Send commands, whose names are topics.
+    Command,
 }
 
 /// What a client is allowed, as patterns per action. Nothing is allowed that is not named, and no
@@ -17,6 +19,8 @@ pub struct Grants {
     pub subscribe: Vec<Pattern>,
     /// Patterns that it may publish to.
     pub publish: Vec<Pattern>,
+    /// Patterns of commands that it may send.
+    pub command: Vec<Pattern>,
 }
 
 impl Grants {
@@ -28,6 +32,7 @@ impl Grants {
         let (granted, verb) = match action {
             Action::Subscribe => (&self.subscribe, "subscribe to"),
             Action::Publish => (&self.publish, "publish to"),
+            Action::Command => (&self.command, "send"),
         };
         if granted.iter().any(|wide| wide.contains(pattern)) {
             return Ok(());

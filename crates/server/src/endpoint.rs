@@ -7,7 +7,7 @@ use protocol::dialects::native::Native;
 use protocol::{ClientId, Dialect, Opened, Request, Welcome};
 
 use crate::absent::{Continuity, Identity, Word};
-use crate::config::{Config, Endpoint as Configured, Rate, Timespan, WebOrigin};
+use crate::config::{Allow, Config, Endpoint as Configured, Rate, Timespan, WebOrigin};
 use crate::node::Node;
 use crate::registry::{Connected, Reservation, Way};
 use crate::rendering::Compression;
@@ -140,6 +140,7 @@ fn of(config: &Config, configured: &Configured, native: Endpoint) -> Endpoint {
     let limits = &configured.limits;
     Endpoint {
         listen: config.listener_of(configured),
+        grants: allowing(&native.grants, &configured.allow),
         origins: configured.origins.clone(),
         heartbeat_ms: u32::try_from(configured.heartbeat.as_ms()).unwrap_or(u32::MAX),
         remember_ms: configured.remember.map(Timespan::as_ms),
@@ -150,6 +151,18 @@ fn of(config: &Config, configured: &Configured, native: Endpoint) -> Endpoint {
         concurrent_per_address: limits.concurrent_per_address,
         ..native
     }
+}
+
+/// What clients of an endpoint may do besides what their roles allow.
+fn allowing(grants: &Arc<Grants>, allow: &Allow) -> Arc<Grants> {
+    if *allow == Allow::default() {
+        return grants.clone();
+    }
+    let mut grants = Grants::clone(grants);
+    grants.subscribe.extend_from_slice(&allow.subscribe);
+    grants.publish.extend_from_slice(&allow.publish);
+    grants.command.extend_from_slice(&allow.command);
+    Arc::new(grants)
 }
 
 /// A client that arrived at an endpoint.

@@ -1,4 +1,5 @@
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -58,6 +59,8 @@ pub struct Node {
     pub(crate) admin_token: Option<String>,
     /// Where it listens in fact, once it does.
     pub(crate) bound: OnceLock<Bound>,
+    /// Where each public listener of the configuration listens in fact, once it does.
+    pub(crate) public: OnceLock<Vec<(SocketAddr, SocketAddr)>>,
     config: ArcSwap<Config>,
     inboxes: Vec<Arc<Inbox>>,
     /// Clients within the process so far.
@@ -74,9 +77,9 @@ pub struct Node {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {
     /// For clients.
-    pub public: std::net::SocketAddr,
+    pub public: SocketAddr,
     /// For publishing and the admin API.
-    pub admin: std::net::SocketAddr,
+    pub admin: SocketAddr,
 }
 
 impl Node {
@@ -107,6 +110,7 @@ impl Node {
             addresses: Addresses::default(),
             admin_token,
             bound: OnceLock::new(),
+            public: OnceLock::new(),
             config: ArcSwap::from_pointee(parts.config),
             inboxes,
             attached: AtomicUsize::new(0),
@@ -131,6 +135,12 @@ impl Node {
 
     pub(crate) fn set_config(&self, config: Config) {
         self.config.store(Arc::new(config));
+    }
+
+    /// Where it listens in fact for what the configuration has at `address`.
+    pub fn bound_to(&self, address: SocketAddr) -> SocketAddr {
+        let mut listeners = self.public.get().into_iter().flatten();
+        listeners.find(|(wanted, _)| *wanted == address).map_or(address, |(_, bound)| *bound)
     }
 
     /// Whether publishing and delivery are stopped.
@@ -287,6 +297,7 @@ impl Node {
         let grants = role.map(|role| Grants {
             subscribe: role.subscribe.clone(),
             publish: role.publish.clone(),
+            command: role.command.clone(),
         });
         Arc::new(grants.unwrap_or_default())
     }
@@ -294,7 +305,7 @@ impl Node {
     /// What programs may do that embed the server: everything but the system's topics.
     pub(crate) fn local_grants() -> Arc<Grants> {
         let all: Vec<Pattern> = Pattern::parse(">").into_iter().collect();
-        Arc::new(Grants { subscribe: all.clone(), publish: all })
+        Arc::new(Grants { subscribe: all.clone(), publish: all.clone(), command: all })
     }
 
     /// The endpoint of clients within the process.

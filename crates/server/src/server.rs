@@ -86,14 +86,7 @@ impl Running {
         let config = node.config();
         let slow_timeout = Duration::from_millis(config.server.slow_timeout.as_ms());
         let mut listeners = vec![open(config.listen.admin, Side::Admin, slow_timeout)?];
-        let mut public: Vec<SocketAddr> = vec![config.listen.public];
-        for endpoint in &config.endpoints {
-            let address = config.listener_of(endpoint);
-            if !public.contains(&address) {
-                public.push(address);
-            }
-        }
-        for address in public {
+        for address in config.public_listeners() {
             listeners.push(open(address, Side::Public(address), slow_timeout)?);
         }
         let local = |at: usize| -> Result<SocketAddr, std::io::Error> {
@@ -101,7 +94,11 @@ impl Running {
             listener.0.local_addr()
         };
         let bound = Bound { admin: local(0)?, public: local(1)? };
-        // Nothing else sets it.
+        let wanted = config.public_listeners().into_iter().enumerate();
+        let public: Result<Vec<_>, std::io::Error> =
+            wanted.map(|(at, address)| Ok((address, local(at + 1)?))).collect();
+        // Nothing else sets them.
+        let _ = node.public.set(public?);
         let _ = node.bound.set(bound);
         let mut workers = Vec::new();
         for place in 0..node.inboxes().len() {

@@ -97,6 +97,8 @@ impl Person {
             seq: *seq,
         });
         Command::Hello(Box::new(Hello {
+            token: None,
+            takeover: false,
             device: None,
             session: self.session.clone().filter(|_| restores),
             resume: resume.collect(),

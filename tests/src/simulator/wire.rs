@@ -3,8 +3,8 @@ use std::rc::Rc;
 
 use engine::{Renderer, Rendering, SessionTokens, Stream};
 use protocol::{
-    ClientId, Conversation, Error, Event, Frame, FrameKind, Gap, Message, Payload, Position,
-    Request, Seq, dialect::Misspelled,
+    ClientId, Conversation, Error, Event, Frame, FrameKind, Gap, Message, Payload, Position, Seq,
+    dialect::Misspelled,
 };
 
 /// Events in order, as frames of their own.

@@ -101,8 +101,7 @@ fn a_profile_that_is_not_known_is_wrong_usage() {
         run(&args).fails(2, &["nothing", "profile", "known"]);
     }
     run(&["profile", "show", "nothing"]).fails(2, &["nothing"]);
-    let listed = run(&["profile", "list"]);
-    assert!(listed.err.contains("no profiles"), "{listed:?}");
+    run(&["profile", "list"]).ok();
     assert_eq!(listed.ok(), "");
 }
 

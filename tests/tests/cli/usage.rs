@@ -62,11 +62,6 @@ fn bounds_are_told_before_a_server_is_asked() {
 }
 
 #[test]
-fn no_profiles_are_an_empty_list() {
-    assert_eq!(run(&["profile", "list", "--json"]).json()[0]["profiles"], serde_json::json!([]));
-}
-
-#[test]
 fn a_token_of_the_environment_is_not_shown() {
     let mut command = super::program::command(&["streams", "--help"]);
     command.env("TIDINGS_TOKEN", "s3cret").env("TIDINGS_ADMIN_TOKEN", "s3cret");

@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 
-use protocol::Topic;
+use protocol::{Pattern, Topic};
 
 use super::schema::Shape;
 use super::sections::Limits;
@@ -26,6 +26,10 @@ settings! {
         auth: Option<Access>, unset "`required` where `[auth]` has keys, otherwise `none`" => Live;
         /// Where a token may come from.
         tokens: Option<Vec<TokenPlace>>, unset "`header`, `protocol` and `message`" => Live;
+        /// What its clients may do besides what their roles allow.
+        allow: Allow = Allow::default() => Live;
+        /// Whether the HTTP routes of the dialect's system are served on its listener.
+        routes: bool = false => Restart;
         /// Web origins from which browsers may connect; `*` stands for all.
         origins: Vec<WebOrigin> = Vec::new() => Live;
         /// Web origins whose pages may read plain HTTP answers; `*` stands for all.
@@ -40,6 +44,16 @@ settings! {
         compression: Option<Compression>, unset "no compression" => Restart;
         /// Bounds of its clients.
         limits: ClientLimits = ClientLimits::default() => Live;
+    }
+
+    /// What every client of an endpoint may do.
+    section Allow {
+        /// Patterns of topics that they may subscribe to.
+        subscribe: Vec<Pattern> = Vec::new() => Live;
+        /// Patterns of topics that they may publish to.
+        publish: Vec<Pattern> = Vec::new() => Live;
+        /// Patterns of commands that they may send.
+        command: Vec<Pattern> = Vec::new() => Live;
     }
 
     /// When and how strongly messages are compressed.

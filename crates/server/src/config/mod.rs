@@ -69,7 +69,7 @@ mod tests;
 
 pub use auth::{Algorithm, Auth, AuthKey, Role};
 pub use changes::{Changes, diff};
-pub use endpoint::{Access, ClientLimits, Compression, DialectName, Endpoint, TokenPlace};
+pub use endpoint::{Access, Allow, ClientLimits, Compression, DialectName, Endpoint, TokenPlace};
 pub use load::{ConfigFile, LoadOptions, Loaded, Overrides, Profile, load, parse};
 pub use problem::{ConfigErrors, Warnings};
 pub use reference::{SettingReference, reference_markdown, reference_settings, reference_toml};
@@ -126,6 +126,17 @@ impl Config {
     /// The address that an endpoint is served on.
     pub fn listener_of(&self, endpoint: &Endpoint) -> std::net::SocketAddr {
         endpoint.listen.unwrap_or(self.listen.public)
+    }
+
+    /// The addresses on which clients are served: that of `listen.public` first.
+    pub fn public_listeners(&self) -> Vec<std::net::SocketAddr> {
+        let mut all = vec![self.listen.public];
+        for address in self.endpoints.iter().map(|endpoint| self.listener_of(endpoint)) {
+            if !all.contains(&address) {
+                all.push(address);
+            }
+        }
+        all
     }
 
     /// Whether clients of `endpoint` need a token.

@@ -27,7 +27,6 @@ const REFUSALS: &[Refusal] = &[
     Refusal("auth.keys", Whole),
     Refusal("auth.jwks", Whole),
     Refusal("auth.http", Whole),
-    Refusal("auth.roles.*.command", Whole),
     Refusal("auth.roles.*.limits", Whole),
     Refusal("endpoint.*.auth", Words(&["required", "optional"])),
     Refusal("endpoint.*.tokens", Whole),

@@ -7,6 +7,7 @@ use super::problem::Problem;
 use super::stream::{Durability, Stream};
 use super::tree::Node;
 use super::{Config, Deliver};
+use crate::http::systems;
 
 /// Everything that a configuration breaks. Numbers of items agree in `config` and `tree`.
 pub(super) fn broken(config: &Config, tree: &Node) -> Vec<Problem> {
@@ -162,6 +163,7 @@ impl Check<'_> {
     }
 
     fn endpoints(&mut self) {
+        self.systems();
         let endpoints = &self.config.endpoints;
         for (at, endpoint) in endpoints.iter().enumerate() {
             let listener = self.config.listener_of(endpoint);
@@ -172,6 +174,30 @@ impl Check<'_> {
             let title = format!("two endpoints claim `{}` on {listener}", endpoint.path);
             let (second, first) = (format!("endpoint.{at}.path"), format!("endpoint.{first}.path"));
             self.report(title, &[(&second, "the second"), (&first, "the first")]);
+        }
+    }
+}
+
+impl Check<'_> {
+    /// Routes of systems must not meet on one listener.
+    fn systems(&mut self) {
+        let endpoints = &self.config.endpoints;
+        for (at, endpoint) in endpoints.iter().enumerate() {
+            let listener = self.config.listener_of(endpoint);
+            for (before, other) in endpoints.iter().take(at).enumerate() {
+                let (mine, theirs) = (systems::paths(endpoint), systems::paths(other));
+                let shared = mine.iter().find(|path| theirs.contains(path));
+                let Some(path) = shared.filter(|_| self.config.listener_of(other) == listener)
+                else {
+                    continue;
+                };
+                let (a, b) = (other.dialect.as_str(), endpoint.dialect.as_str());
+                let title =
+                    format!("the routes of `{a}` and `{b}` both claim `{path}` on {listener}");
+                let (second, first) =
+                    (format!("endpoint.{at}.path"), format!("endpoint.{before}.path"));
+                self.report(title, &[(&second, "the second"), (&first, "the first")]);
+            }
         }
     }
 }

@@ -21,7 +21,7 @@ pub(super) enum Value {
     /// An integer that does not fit.
     HugeInteger,
     Float(f64),
-    Bool,
+    Bool(bool),
     Datetime,
     Array(Vec<Node>),
     Table(Table),
@@ -34,7 +34,7 @@ impl Value {
             Self::Text(_) | Self::Untyped(_) => "text",
             Self::Integer(_) | Self::HugeInteger => "a whole number",
             Self::Float(_) => "a number",
-            Self::Bool => "true or false",
+            Self::Bool(_) => "true or false",
             Self::Datetime => "a date",
             Self::Array(_) => "a list",
             Self::Table(_) => "a table",
@@ -259,7 +259,7 @@ fn from_value(value: &Spanned<DeValue<'_>>, whole: &Place) -> Node {
             Err(_) => Value::HugeInteger,
         },
         DeValue::Float(float) => Value::Float(float.as_str().parse().unwrap_or(f64::NAN)),
-        DeValue::Boolean(_) => Value::Bool,
+        DeValue::Boolean(value) => Value::Bool(*value),
         DeValue::Datetime(_) => Value::Datetime,
         DeValue::Array(items) => {
             Value::Array(items.iter().map(|item| from_value(item, whole)).collect())

@@ -105,6 +105,25 @@ fn stream_name(text: &str) -> Result<StreamName, String> {
     StreamName::parse(text).map_err(|error| reason(&error.message))
 }
 
+impl Setting for bool {
+    fn shape() -> Shape {
+        Shape::Choice(&["true", "false"])
+    }
+
+    fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        match &node.value {
+            Value::Bool(value) => Some(*value),
+            Value::Untyped(text) if text == "true" => Some(true),
+            Value::Untyped(text) if text == "false" => Some(false),
+            _ => cx.mismatch(node, "true or false"),
+        }
+    }
+
+    fn write(&self) -> Option<toml::Value> {
+        Some(toml::Value::Boolean(*self))
+    }
+}
+
 impl Setting for PathBuf {
     fn shape() -> Shape {
         Shape::Value("file path")

@@ -18,6 +18,8 @@ mod query;
 mod error;
 /// The routes.
 mod api;
+/// Routes of systems that have their own.
+pub(crate) mod systems;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -62,7 +64,8 @@ pub(crate) struct Routes {
     pub(crate) events: Rc<Endpoint>,
     /// The endpoint of images, each topic below its path.
     pub(crate) images: Rc<Endpoint>,
-    pub(crate) public: Router,
+    /// What public listeners serve beside endpoints, by their addresses.
+    pub(crate) public: Vec<(SocketAddr, Router)>,
     pub(crate) admin: Router,
 }
 
@@ -143,7 +146,11 @@ async fn answer(
             {
                 return Ok(images::answer(&shared, &request, &topic, &routes.images, peer, &line));
             } else {
-                route(&routes.public, request).await
+                let here = routes.public.iter().find(|(address, _)| *address == listen);
+                match here {
+                    Some((_, router)) => route(router, request).await,
+                    None => whole(Response::new(Body::empty())),
+                }
             }
         }
     };

@@ -45,6 +45,8 @@ mod check;
 mod config;
 /// `tidings profile`.
 mod profile;
+/// Configurations that ship with Tidings.
+mod profiles;
 /// `tidings bench`.
 mod bench;
 /// `tidings help`.

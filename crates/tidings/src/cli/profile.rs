@@ -1,11 +1,12 @@
 use serde_json::json;
 
-use super::failure::{Failure, Result};
-use super::output::{self, Output};
+use super::failure::Result;
+use super::output::Output;
+use super::profiles;
 
 /// Look at the profiles that ship with Tidings
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  tidings profile list\n  tidings profile show NAME")]
+#[command(after_help = "Examples:\n  tidings profile list\n  tidings profile show studio")]
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Option<Action>,
@@ -25,17 +26,20 @@ enum Action {
 /// Lists or shows profiles.
 pub(crate) fn run(args: Args, out: &mut Output) -> Result {
     match args.action.unwrap_or(Action::List) {
-        Action::List if out.is_json() => out.line(json!({ "profiles": [] }).to_string()),
-        Action::List => {
-            output::note("no profiles ship in this version");
-            Ok(())
+        Action::List if out.is_json() => {
+            let names: Vec<&str> = profiles::ALL.iter().map(|shipped| shipped.name).collect();
+            out.line(json!({ "profiles": names }).to_string())
         }
-        Action::Show { name } => Err(unknown(&name)),
+        Action::List => {
+            let all = profiles::ALL.iter();
+            all.map(|one| out.line(format!("{:<8}  {}", one.name, one.summary()))).collect()
+        }
+        Action::Show { name } => {
+            let text = profiles::named(&name)?.text;
+            if out.is_json() {
+                return out.line(json!({ "name": name, "toml": text }).to_string());
+            }
+            out.line(text.trim_end().to_owned())
+        }
     }
-}
-
-/// The error about a profile that does not exist.
-pub(crate) fn unknown(name: &str) -> Failure {
-    Failure::usage(format!("no profile of the name `{name}` is known"))
-        .hint("no profiles ship in this version; a file of your own is given with --config")
 }

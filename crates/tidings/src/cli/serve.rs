@@ -128,9 +128,7 @@ pub(crate) fn print(running: &Running, out: &mut Output) -> Result {
         .endpoints
         .iter()
         .map(|endpoint| {
-            let listener = config.listener_of(endpoint);
-            let is_public = listener == config.listen.public;
-            let address = if is_public { bound.public } else { listener };
+            let address = running.node().bound_to(config.listener_of(endpoint));
             let url = format!("ws://{}{}", reachable(address), endpoint.path.as_str());
             (url, endpoint.path.as_str(), endpoint.dialect.as_str())
         })

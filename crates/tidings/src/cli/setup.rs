@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use server::config::{ConfigErrors, ConfigFile, LoadOptions, Loaded, Overrides, load};
 
 use super::failure::{Failure, Result};
-use super::output;
+use super::{output, profiles};
 
 /// Options that configure a server.
 #[derive(clap::Args, Clone)]
@@ -32,13 +32,11 @@ pub(crate) struct Setup {
 impl Setup {
     /// What a configuration is made of, the environment aside.
     pub(crate) fn options(&self) -> Result<LoadOptions> {
-        if let Some(profile) = self.profiles.first() {
-            let name = profile.split('@').next().unwrap_or_default();
-            return Err(super::profile::unknown(name));
-        }
+        let profiles = self.profiles.iter().map(|text| profiles::read(text));
+        let profiles = profiles.collect::<Result<_>>()?;
         let Self { config, listen, admin, data, log_level, .. } = self.clone();
         let overrides = Overrides { listen, admin, data, log_level };
-        Ok(LoadOptions { profiles: Vec::new(), file: ConfigFile::given_or_here(config), overrides })
+        Ok(LoadOptions { profiles, file: ConfigFile::given_or_here(config), overrides })
     }
 
     /// Reads the configuration.

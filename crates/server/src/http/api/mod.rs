@@ -18,6 +18,7 @@ mod page;
 mod publish;
 mod streams;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -47,11 +48,22 @@ pub(crate) fn admin_routes(node: &Arc<Node>) -> Router {
     finish(routes.fallback(elsewhere::admin), node).layer(DefaultBodyLimit::max(body_bytes))
 }
 
-/// What the public listener serves beside its endpoints.
-pub(crate) fn public_routes(node: &Arc<Node>) -> Router {
+/// What public listeners serve beside their endpoints.
+pub(crate) fn public_routes(node: &Arc<Node>) -> Vec<(SocketAddr, Router)> {
+    let listeners = node.config().public_listeners();
+    listeners.into_iter().map(|address| (address, public_routes_at(node, address))).collect()
+}
+
+fn public_routes_at(node: &Arc<Node>, address: SocketAddr) -> Router {
+    let config = node.config();
     let mut routes = Router::new().route("/", get(page::public));
     for route in table::public() {
         routes = routes.route(route.path, route.handler);
+    }
+    for endpoint in config.endpoints.iter().filter(|one| config.listener_of(one) == address) {
+        if let Some(more) = super::systems::routes(endpoint) {
+            routes = routes.merge(more);
+        }
     }
     finish(routes.fallback(elsewhere::public), node)
 }
