@@ -2,6 +2,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use protocol::pattern::start_of_rest;
 use protocol::{Event, Filter, Mode, Pattern, SubscriptionId, Topic};
 use slab::Slab;
 use smallvec::SmallVec;
@@ -38,6 +39,8 @@ struct Node {
     any_one: Option<NodeKey>,
     /// The child for a final `>`.
     any_rest: Option<NodeKey>,
+    /// The children for a final `text>`, by how the rest begins.
+    rests: Option<Box<HashMap<Box<str>, NodeKey>>>,
     /// Subscriptions with a pattern that ends here, each with the place of that pattern in its
     /// `takes`.
     subscribers: Vec<(SubscriptionKey, u32)>,
@@ -136,7 +139,10 @@ impl Index {
         match token {
             "*" => node.any_one,
             ">" => node.any_rest,
-            _ => node.children.get(token).copied(),
+            _ => match start_of_rest(token) {
+                Some(start) => node.rests.as_ref()?.get(start).copied(),
+                None => node.children.get(token).copied(),
+            },
         }
     }
 
@@ -147,7 +153,12 @@ impl Index {
             match token {
                 "*" => node.any_one = Some(child),
                 ">" => node.any_rest = Some(child),
-                _ => drop(node.children.insert(token.into(), child)),
+                _ => match start_of_rest(token) {
+                    Some(start) => {
+                        node.rests.get_or_insert_default().insert(start.into(), child);
+                    }
+                    None => drop(node.children.insert(token.into(), child)),
+                },
             }
         }
         child
@@ -234,7 +245,8 @@ impl Index {
             let is_needed = !node.subscribers.is_empty()
                 || !node.children.is_empty()
                 || node.any_one.is_some()
-                || node.any_rest.is_some();
+                || node.any_rest.is_some()
+                || node.rests.is_some();
             if is_needed {
                 return;
             }
@@ -243,7 +255,13 @@ impl Index {
                 match &*node.token {
                     "*" => parent.any_one = None,
                     ">" => parent.any_rest = None,
-                    token => drop(parent.children.remove(token)),
+                    token => match start_of_rest(token) {
+                        Some(start) => {
+                            parent.rests.as_mut().and_then(|rests| rests.remove(start));
+                            parent.rests.take_if(|rests| rests.is_empty());
+                        }
+                        None => drop(parent.children.remove(token)),
+                    },
                 }
             }
             at = node.parent;
@@ -287,8 +305,26 @@ impl Index {
                 self.walk(child, rest, false, found);
             }
         }
+        if let Some(rests) = &node.rests {
+            self.find_rests(rests, token, found);
+        }
         if let Some(child) = node.children.get(*token) {
             self.walk(*child, rest, false, found);
+        }
+    }
+
+    /// A token has few beginnings; how the rest may begin is anybody's choice.
+    fn find_rests(
+        &self,
+        rests: &HashMap<Box<str>, NodeKey>,
+        token: &str,
+        found: &mut Vec<SubscriptionKey>,
+    ) {
+        let ends = token.char_indices().map(|(at, c)| at + c.len_utf8());
+        let starts = ends.filter_map(|end| token.get(..end));
+        for child in starts.filter_map(|start| rests.get(start)) {
+            let end = self.nodes.get(*child as usize);
+            found.extend(end.iter().flat_map(|end| &end.subscribers).map(|(key, _)| *key));
         }
     }
 
@@ -323,12 +359,12 @@ impl Index {
         }
         let mut tokens = topic.tokens();
         for pattern in way.iter().rev() {
-            match (*pattern, tokens.next()) {
-                (_, None) => return false,
-                (">", Some(_)) => return true,
-                ("*", Some(_)) => {}
-                (literal, Some(token)) if literal == token => {}
-                _ => return false,
+            let Some(token) = tokens.next() else { return false };
+            if let Some(start) = start_of_rest(pattern) {
+                return token.starts_with(start);
+            }
+            if *pattern != "*" && *pattern != token {
+                return false;
             }
         }
         tokens.next().is_none()
@@ -400,17 +436,16 @@ mod tests {
     }
 
     fn any_pattern() -> impl Strategy<Value = Pattern> {
-        let token = prop::sample::select(vec!["a", "b", "c", "*", "$s"]);
-        (prop::collection::vec(token, 1..4), any::<bool>()).prop_map(|(mut tokens, tail)| {
-            if tail {
-                tokens.push(">");
-            }
+        let token = prop::sample::select(vec!["a", "b", "ab", "*", "$s"]);
+        let tail = prop::sample::select(vec!["", "", ">", "a>", "ab>", "$>"]);
+        (prop::collection::vec(token, 1..4), tail).prop_map(|(mut tokens, tail)| {
+            tokens.extend((!tail.is_empty()).then_some(tail));
             pattern(&tokens.join("."))
         })
     }
 
     fn any_topic() -> impl Strategy<Value = Topic> {
-        let token = prop::sample::select(vec!["a", "b", "c", "$s"]);
+        let token = prop::sample::select(vec!["a", "b", "ab", "abc", "$s"]);
         prop::collection::vec(token, 1..5)
             .prop_map(|tokens| Topic::parse(&tokens.join(".")).unwrap())
     }

@@ -69,6 +69,9 @@ pub enum Exclude {
     Named(Vec<Pattern>),
     /// All that these patterns select, out of wider ones too.
     Selected(Vec<Pattern>),
+    /// Of each pair the first pattern, unless something is subscribed to that the second selects:
+    /// what the client has only because of that goes with the last of it.
+    Orphaned(Vec<(Pattern, Pattern)>),
     /// Everything.
     All,
 }

@@ -75,6 +75,13 @@ impl Worker {
                 }
                 removed
             }
+            Exclude::Orphaned(pairs) => {
+                let all = self.interests(key);
+                let is_orphan = |of: &Pattern| !all.iter().any(|one| of.contains(&one.topic));
+                let orphans = pairs.into_iter().filter(|(_, of)| is_orphan(of));
+                let orphans: Vec<Pattern> = orphans.map(|(pattern, _)| pattern).collect();
+                orphans.into_iter().filter(|pattern| self.end_topic(key, pattern)).collect()
+            }
             Exclude::All => {
                 let removed = self.interests(key).into_iter().map(|one| one.topic).collect();
                 let all = self.session(key).map(|s| s.subscriptions.clone()).unwrap_or_default();

@@ -134,6 +134,10 @@ impl Check<'_> {
                 let title = format!("`{pattern}` selects topics of the system");
                 self.report(title, &[(&format!("{topics}.{number}"), "no stream captures them")]);
             }
+            if pattern.is_partial() {
+                let title = format!("`{pattern}` captures by a part of a token");
+                self.report(title, &[(&format!("{topics}.{number}"), "name whole tokens")]);
+            }
         }
     }
 

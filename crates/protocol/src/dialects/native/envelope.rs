@@ -1,6 +1,6 @@
 use super::fields::{Fields, Key, Path, Raw, Value};
-use super::object::Object;
 use super::wire::Reader;
+use crate::dialects::spelling::object::Object;
 use crate::error::Error;
 use crate::json::check_depth;
 use crate::topic::quoted;

@@ -4,9 +4,9 @@ use std::ops::RangeInclusive;
 
 use serde_json::value::RawValue;
 
-use super::object::{Items, Object, Text};
 use super::wire::{Reader, Wire};
 use crate::command::Mode;
+use crate::dialects::spelling::object::{Items, Object, Text};
 use crate::error::Error;
 use crate::json::check_depth;
 

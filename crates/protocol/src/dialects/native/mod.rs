@@ -20,8 +20,6 @@ mod event;
 mod filter;
 /// Fields of objects in either encoding, with the path that errors name.
 mod fields;
-/// Objects and lists of JSON.
-mod object;
 /// What the server sends, in Protobuf.
 mod protobuf;
 /// The wire format of Protobuf.

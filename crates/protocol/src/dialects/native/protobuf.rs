@@ -2,10 +2,10 @@
 
 use smallvec::SmallVec;
 
-use super::object::{Object, Text};
 use super::wire::Writer;
 use crate::close::CloseReason;
 use crate::dialect::FrameKind;
+use crate::dialects::spelling::object::{Object, Text};
 use crate::error::Error;
 use crate::event::{Event, Payload};
 use crate::message::{Answer, Appended, Message, Subscribed, Welcome};

@@ -78,7 +78,7 @@ fn finish(routes: Router<Arc<Node>>, node: &Arc<Node>) -> Router {
 }
 
 /// An answer of JSON text.
-fn json(text: Vec<u8>) -> axum::response::Response {
+pub(super) fn json(text: Vec<u8>) -> axum::response::Response {
     let content_type = [(http::header::CONTENT_TYPE, "application/json")];
     axum::response::IntoResponse::into_response((content_type, text))
 }

@@ -1,10 +1,10 @@
 use bytes::Bytes;
 
-use super::{command, decode, patterns, position, stream};
-use crate::dialects::native::{HISTORY_EVENTS_DEFAULT, Native};
+use super::{binary, command, decode, patterns, position, stream};
+use crate::dialects::native::HISTORY_EVENTS_DEFAULT;
 use crate::{
-    Audience, Command, Conversation, Draft, Epoch, Frame, Hello, History, Mode, Payload, Start,
-    Subscribe, SubscriptionId, Topic, Unsubscribe,
+    Audience, Command, Draft, Epoch, Hello, History, Mode, Payload, Start, Subscribe,
+    SubscriptionId, Topic, Unsubscribe,
 };
 
 fn subscribe(topics: &[&str]) -> Subscribe {
@@ -51,6 +51,7 @@ fn hello() {
         session: Some("abc.def".into()),
         resume: vec![position("news:e1:7"), position("log:e2:0")],
         subscriptions: vec![subscribe(&["news.>"]), newest],
+        ..Hello::default()
     };
     assert_eq!(command(text), Command::Hello(Box::new(hello)));
 }
@@ -159,7 +160,7 @@ fn published_data_pass_through_untouched() {
 fn binary_publish() {
     let bytes =
         b"{\"id\":4,\"publish\":{\"topic\":\"a\",\"content_type\":\"image/jpeg\"}}\n\xff\xd8\n\0";
-    let request = Native.decode(Frame::Binary(bytes)).unwrap();
+    let request = binary(bytes);
     let payload = Payload::Binary {
         content_type: "image/jpeg".into(),
         bytes: Bytes::from_static(b"\xff\xd8\n\0"),
@@ -169,7 +170,7 @@ fn binary_publish() {
     assert_eq!(request.command, Command::Publish(Box::new(draft)));
 
     let empty = b"{\"publish\":{\"topic\":\"a\",\"content_type\":\"a/b; c=d\"}}\n";
-    let request = Native.decode(Frame::Binary(empty)).unwrap();
+    let request = binary(empty);
     let Command::Publish(draft) = request.command else { panic!("no publish") };
     assert!(draft.payload.is_empty());
 }

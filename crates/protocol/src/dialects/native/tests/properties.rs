@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{command, encode, frame, patterns, position, stream};
+use super::{binary, command, encode, frame, patterns, position, stream};
 use crate::dialects::native::wire::Writer;
 use crate::dialects::native::{Native, NativeProtobuf, push_event_object};
 use crate::{
@@ -276,7 +276,7 @@ proptest! {
         let mut sent = br#"{"publish":{"topic":"a","content_type":"a/b"}}"#.to_vec();
         sent.push(b'\n');
         sent.extend_from_slice(&data);
-        let request = Native.decode(Frame::Binary(&sent)).unwrap();
+        let request = binary(&sent);
         let Command::Publish(draft) = request.command else { panic!("no publish") };
         let (kind, received) = frame(&stream("s"), &Event { seq: 1, time_ms: 1, draft: *draft });
         prop_assert_eq!(kind, FrameKind::Binary);
