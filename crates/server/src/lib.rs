@@ -11,6 +11,8 @@ pub mod server;
 mod listen;
 /// Requests and answers.
 mod http;
+/// Who clients are, and what they may do.
+pub mod auth;
 /// Paths that speak a dialect.
 mod endpoint;
 /// What carries clients' frames.

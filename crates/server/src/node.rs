@@ -12,8 +12,9 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::absent::{Absent, Bounds, Continuity};
 use crate::addresses::Addresses;
+use crate::auth::{Authority, Principal, Revoked};
 use crate::clock::Clock;
-use crate::config::{Config, StreamCompression};
+use crate::config::{Access, Allow, Config, Refusal, StreamCompression, TokenPlace};
 use crate::endpoint::{Endpoint, Spoken};
 use crate::gates::Gates;
 use crate::http::Admission;
@@ -44,6 +45,9 @@ pub struct Node {
     pub(crate) absent: Absent,
     /// What it counts beside the workers.
     pub metrics: Metrics,
+    /// Tokens that are not believed any more.
+    pub(crate) revoked: Revoked,
+    authority: ArcSwap<Authority>,
     /// What publishers wait before.
     pub(crate) gates: Gates,
     /// Room for publishes of requests.
@@ -73,6 +77,10 @@ pub struct Node {
     pub(crate) extra: Mutex<Option<axum::Router>>,
 }
 
+/// Where a token may come from, where nothing is said.
+const TOKEN_PLACES: [TokenPlace; 3] =
+    [TokenPlace::Header, TokenPlace::Protocol, TokenPlace::Message];
+
 /// The addresses of the listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {
@@ -100,6 +108,8 @@ impl Node {
             memberships: Memberships::default(),
             absent: Absent::default(),
             metrics: Metrics::default(),
+            revoked: Revoked::default(),
+            authority: ArcSwap::from_pointee(Authority::new(&parts.config.auth)),
             gates,
             admission: Admission::default(),
             started_at_ms: crate::clock::wall_ms(),
@@ -133,7 +143,15 @@ impl Node {
         self.config.load_full()
     }
 
+    /// Who clients are, by the configuration in force.
+    pub(crate) fn authority(&self) -> Arc<Authority> {
+        self.authority.load_full()
+    }
+
     pub(crate) fn set_config(&self, config: Config) {
+        if self.config().auth != config.auth {
+            self.authority.store(Arc::new(Authority::new(&config.auth)));
+        }
         self.config.store(Arc::new(config));
     }
 
@@ -292,26 +310,24 @@ impl Node {
 
     /// What an endpoint's clients without a token may do.
     pub(crate) fn anonymous(&self) -> Arc<Grants> {
-        let config = self.config();
-        let role = config.auth.roles.get("anonymous");
-        let grants = role.map(|role| Grants {
-            subscribe: role.subscribe.clone(),
-            publish: role.publish.clone(),
-            command: role.command.clone(),
-        });
-        Arc::new(grants.unwrap_or_default())
+        let standing = self.authority().standing(&Principal::default());
+        standing.map(|standing| standing.grants).unwrap_or_default()
     }
 
     /// What programs may do that embed the server: everything but the system's topics.
     pub(crate) fn local_grants() -> Arc<Grants> {
         let all: Vec<Pattern> = Pattern::parse(">").into_iter().collect();
-        Arc::new(Grants { subscribe: all.clone(), publish: all.clone(), command: all })
+        Arc::new(Grants {
+            subscribe: all.clone(),
+            publish: all.clone(),
+            command: all,
+        })
     }
 
     /// The endpoint of clients within the process.
     pub(crate) fn local_endpoint(&self) -> Rc<Endpoint> {
         let native = self.native_endpoint("local", Transport::Local);
-        Rc::new(Endpoint { grants: Self::local_grants(), ..native })
+        Rc::new(Endpoint { grants: Self::local_grants(), access: Access::None, ..native })
     }
 
     /// An endpoint of the native dialect with nothing configured.
@@ -336,6 +352,11 @@ impl Node {
             listen: config.listen.public,
             spoken,
             grants: self.anonymous(),
+            allow: Allow::default(),
+            access: config.access(None),
+            tokens: TOKEN_PLACES.to_vec(),
+            refusal: Refusal::Status,
+            devices_max: None,
             origins: Vec::new(),
             heartbeat_ms: 30_000,
             remember_ms: None,

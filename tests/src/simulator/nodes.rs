@@ -88,7 +88,8 @@ impl World {
                 let answer = Box::new(move |result| to(Answered::History(ticket, result)));
                 engine::history::read(self.store.clone(), stream, selector, *history, answer);
             }
-            Request::Heartbeat { .. } => {}
+            // Nobody there has a token.
+            Request::Heartbeat { .. } | Request::Authenticate { .. } => {}
             Request::Restored { client, id, .. } => self.restored(node, client, id),
             Request::Close { client, .. } => {
                 if let Some(connection) = self.connection_of(node, client) {

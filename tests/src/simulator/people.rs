@@ -26,7 +26,7 @@ impl World {
         } else {
             vec![pattern(">")]
         };
-        let grants = Arc::new(Grants { subscribe, publish: vec![pattern(">")] });
+        let grants = Arc::new(Grants { subscribe, publish: vec![pattern(">")], ..Grants::default() });
         let rendering = *random.pick(&[PLAIN, PLAIN, SPACED, NAMED]);
         let pipe = *random.pick(&[Pipe::Quick, Pipe::Slow, Pipe::Narrow, Pipe::Stalling]);
         let mut person = Person::new(user, grants, rendering, pipe);
@@ -83,6 +83,8 @@ impl World {
             device: Some(device_of(person)),
             remember: None,
             grants: self.planted.grants(who.grants.clone()),
+            expires_at_ms: None,
+            must_authenticate: false,
             rendering: who.rendering,
             conversation: Box::new(Unspelled),
             subscriptions: Vec::new(),

@@ -109,7 +109,7 @@ impl Planted {
         if !self.is(Plant::IgnoreDenial, 1) {
             return grants;
         }
-        Arc::new(Grants { subscribe: vec![pattern(">")], publish: grants.publish.clone() })
+        Arc::new(Grants { subscribe: vec![pattern(">")], ..(*grants).clone() })
     }
 
     /// Who a worker is told that a client is.

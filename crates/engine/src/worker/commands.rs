@@ -64,6 +64,9 @@ impl Worker {
     }
 
     pub(super) fn carry_out(&mut self, key: ClientKey, request: ClientRequest) {
+        if self.refuse_unknown(key, &request) {
+            return;
+        }
         let ClientRequest { id, command } = request;
         let ticket = Ticket { client: key, id, bytes: 0 };
         if !matches!(command, Command::Hello(_)) {
@@ -83,10 +86,13 @@ impl Worker {
                 self.reply(key, id, Ok(Answer::Pong { time_ms }));
                 Ok(())
             }
+            refresh @ Command::Refresh { .. } => {
+                self.authenticate(ticket, refresh);
+                Ok(())
+            }
             Command::Call(_)
             | Command::Handle(_)
             | Command::Result { .. }
-            | Command::Refresh { .. }
             | Command::Presence(_) => Err(Error::bad_request("not available in this version")),
         };
         if let Err(error) = refused {

@@ -69,6 +69,10 @@ pub struct Connect {
     pub device: Option<Arc<str>>,
     /// What it may do.
     pub grants: Arc<Grants>,
+    /// When its token expires, in ms since 1970.
+    pub expires_at_ms: Option<u64>,
+    /// It may do nothing before a hello with a token says who it is.
+    pub must_authenticate: bool,
     /// How events look to it.
     pub rendering: Rendering,
     /// Its side of the dialect.
@@ -171,6 +175,19 @@ pub enum Request {
         device: Device,
         /// How far it has come in which streams.
         positions: Vec<(StreamIndex, Position)>,
+    },
+    /// Find out whose token it is; answered by [`crate::Worker::handle_authenticated`].
+    Authenticate {
+        /// For the answer.
+        ticket: Ticket,
+        /// The token.
+        token: String,
+        /// The device that the client named so far.
+        device: Option<Arc<str>>,
+        /// Whether another device of the user may be closed for this one.
+        takeover: bool,
+        /// Whether the client is known and its session is to be extended.
+        is_refresh: bool,
     },
     /// Show the client that the server lives, and find out whether it does.
     Heartbeat {

@@ -7,6 +7,8 @@ mod interface;
 mod clients;
 /// Commands of clients.
 mod commands;
+/// Who a client is, and until when.
+mod authenticating;
 /// Subscriptions begin.
 mod subscribing;
 /// Subscriptions end.
@@ -48,6 +50,8 @@ use std::sync::Arc;
 use protocol::{ClientId, Epoch, Seq, Topic};
 use slab::Slab;
 
+pub use authenticating::Identity;
+pub(crate) use authenticating::Expiry;
 pub use interface::{
     ClientKey, Connect, Counters, Limits, LocateTicket, Now, Request, SessionTokens, SessionView,
     Ticket,
@@ -67,6 +71,7 @@ use crate::streams::{StreamIndex, StreamTable};
 use crate::tail::{Tail, Wake};
 use crate::view::View;
 
+use authenticating::Expiries;
 use matching::Matches;
 use pages::Pages;
 use timers::Timer;
@@ -94,6 +99,8 @@ pub struct Worker {
     ready: VecDeque<u32>,
     requests: VecDeque<Request>,
     timers: BinaryHeap<Timer>,
+    /// By the wall clock.
+    expiries: Expiries,
     sweep_at_ms: u64,
     locate_last: u64,
     #[expect(clippy::vec_box, reason = "sessions hold boxes, so that an idle one is small")]
@@ -165,6 +172,7 @@ impl Worker {
             ready: VecDeque::new(),
             requests: VecDeque::new(),
             timers: BinaryHeap::new(),
+            expiries: Expiries::default(),
             sweep_at_ms: 0,
             locate_last: 0,
             outboxes: Vec::new(),

@@ -22,6 +22,8 @@ pub struct Snapshot {
     device: Option<Arc<str>>,
     remembering: Option<Box<Remembering>>,
     grants: Arc<Grants>,
+    expires_at_ms: Option<u64>,
+    must_authenticate: bool,
     conversation: Box<dyn Conversation>,
     heartbeat_ms: u32,
     subscriptions_max: u32,
@@ -62,7 +64,8 @@ impl Worker {
         let readers = session.readers.iter().filter_map(|reader| self.keep_reader(reader));
         let readers = readers.collect();
         let rare = session.rare.map(|rare| *rare).unwrap_or_default();
-        let first = rare.subscribing.map(|subscribing| subscribing.request).or(rare.reading);
+        let first = rare.subscribing.map(|subscribing| subscribing.request);
+        let first = first.or(rare.reading).or(rare.authenticating);
         let commands: Vec<_> = first.into_iter().chain(rare.waiting).collect();
         // They are counted again when they are carried out.
         let commands_in = session.counts.commands_in.saturating_sub(commands.len() as u64);
@@ -74,6 +77,8 @@ impl Worker {
             device: rare.device,
             remembering: rare.remembering,
             grants: session.grants,
+            expires_at_ms: session.expiry.map(|expiry| expiry.expires_at_ms()),
+            must_authenticate: rare.must_authenticate,
             conversation: session.conversation,
             heartbeat_ms: session.heartbeat_ms,
             subscriptions_max: session.subscriptions_max,
@@ -129,8 +134,16 @@ impl Worker {
             self.watch(reader.stream);
         }
         self.generation_last = self.generation_last.wrapping_add(1);
-        let Snapshot { groups, device, remembering, endings, gaps, .. } = snapshot;
-        let rare = Rare { groups, device, remembering, endings, gaps, ..Rare::default() };
+        let Snapshot { groups, device, remembering, endings, gaps, must_authenticate, .. } = snapshot;
+        let rare = Rare {
+            groups,
+            device,
+            remembering,
+            endings,
+            gaps,
+            must_authenticate,
+            ..Rare::default()
+        };
         let session = Session {
             generation: self.generation_last,
             rendering: snapshot.rendering,
@@ -151,9 +164,11 @@ impl Worker {
             grants: snapshot.grants,
             conversation: snapshot.conversation,
             counts: snapshot.counts,
+            expiry: None,
             rare: Some(Box::new(rare)),
         };
         let key = self.insert_session(session);
+        self.set_expiry(key, snapshot.expires_at_ms);
         let mut restored = Vec::new();
         for kept in snapshot.subscriptions {
             let is_restored = kept.is_restored;

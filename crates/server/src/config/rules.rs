@@ -6,7 +6,7 @@ use protocol::dialects::native::{NAME_BYTES_MAX, is_device};
 use super::problem::Problem;
 use super::stream::{Durability, Stream};
 use super::tree::Node;
-use super::{Config, Deliver};
+use super::{Config, Deliver, auth_rules};
 use crate::http::systems;
 
 /// Everything that a configuration breaks. Numbers of items agree in `config` and `tree`.
@@ -17,11 +17,12 @@ pub(super) fn broken(config: &Config, tree: &Node) -> Vec<Problem> {
     check.streams();
     check.captures();
     check.endpoints();
+    auth_rules::check(&mut check);
     check.problems
 }
 
-struct Check<'a> {
-    config: &'a Config,
+pub(super) struct Check<'a> {
+    pub(super) config: &'a Config,
     tree: &'a Node,
     problems: Vec<Problem>,
 }
@@ -37,7 +38,8 @@ impl Check<'_> {
         })
     }
 
-    fn report(&mut self, title: String, places: &[(&str, &str)]) {
+    /// Notes a problem with places that were written.
+    pub(super) fn report(&mut self, title: String, places: &[(&str, &str)]) {
         let problem = self.problem(title, places);
         self.problems.push(problem);
     }

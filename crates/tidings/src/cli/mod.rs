@@ -39,6 +39,8 @@ mod disconnect;
 mod drain;
 /// `tidings reload`.
 mod reload;
+/// `tidings token`.
+mod token;
 /// `tidings check`.
 mod check;
 /// `tidings config`.
@@ -102,6 +104,7 @@ enum Command {
     Disconnect(disconnect::Args),
     Drain(drain::Args),
     Reload(reload::Args),
+    Token(token::Args),
     Check(check::Args),
     Config(config::Args),
     Profile(profile::Args),
@@ -125,6 +128,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Disconnect(args) => disconnect::run(args, &globals, &mut out),
         Command::Drain(args) => drain::run(args, &globals, &mut out),
         Command::Reload(args) => reload::run(args, &globals, &mut out),
+        Command::Token(args) => token::run(args, &mut out),
         Command::Check(args) => check::run(args, &mut out),
         Command::Config(args) => config::run(args, &mut out),
         Command::Profile(args) => profile::run(args, &mut out),

@@ -6,7 +6,7 @@ use crate::json::check_depth;
 use crate::topic::quoted;
 
 /// The verbs of clients.
-const VERBS: [Key; 7] = [
+const VERBS: [Key; 8] = [
     ("hello", 2),
     ("subscribe", 3),
     ("unsubscribe", 4),
@@ -14,10 +14,11 @@ const VERBS: [Key; 7] = [
     ("history", 6),
     ("ack", 8),
     ("ping", 7),
+    ("refresh", 12),
 ];
 /// Verbs of clients that are known only to be refused with a reason.
-const VERBS_OF_LATER: [Key; 5] =
-    [("call", 9), ("handle", 10), ("presence", 11), ("refresh", 12), ("result", 13)];
+const VERBS_OF_LATER: [Key; 4] =
+    [("call", 9), ("handle", 10), ("presence", 11), ("result", 13)];
 
 /// The fields of a message's outer object.
 pub(super) struct Envelope<'a> {

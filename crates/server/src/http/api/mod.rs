@@ -17,6 +17,8 @@ mod metrics;
 mod page;
 mod publish;
 mod streams;
+mod tokens;
+mod users;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

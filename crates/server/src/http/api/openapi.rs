@@ -124,7 +124,7 @@ fn schemas() -> Value {
         },
     });
     let codes: Vec<&str> = protocol::ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
-    json!({
+    let mut all = json!({
         "Publish": { "oneOf": [event, { "type": "array", "items": event }] },
         "Raw": { "description": "JSON where the content type says so, otherwise a binary event" },
         "Appended": { "oneOf": [appended, { "type": "array", "items": {
@@ -188,6 +188,30 @@ fn schemas() -> Value {
         "Error": { "type": "object", "required": ["error"], "properties": { "error": {
             "type": "object", "required": ["code", "message"], "properties": {
                 "code": { "enum": codes }, "message": text, "retry_after_ms": number } } } },
+    });
+    if let (Some(all), Value::Object(more)) = (all.as_object_mut(), schemas_of_access()) {
+        all.extend(more);
+    }
+    all
+}
+
+fn schemas_of_access() -> Value {
+    let text = json!({ "type": "string" });
+    let number = json!({ "type": "integer", "minimum": 0 });
+    let flag = json!({ "type": "boolean" });
+    let texts = json!({ "type": "array", "items": text });
+    json!({
+        "UserMember": { "type": "object", "properties": {
+            "user": text, "group": text, "member": flag, "clients": number } },
+        "ClosedCount": { "type": "object", "properties": { "closed": number } },
+        "TokenRequest": { "type": "object", "required": ["user"], "properties": {
+            "user": text, "device": text, "roles": texts, "groups": texts,
+            "ttl": { "type": "string", "description": "for how long, such as `1h`" } } },
+        "Token": { "type": "object", "properties": { "token": text, "expires_at": number } },
+        "Revocation": { "type": "object", "properties": {
+            "user": text, "token_id": text,
+            "before": { "type": "integer",
+                "description": "only tokens issued up to then, in ms since 1970" } } },
     })
 }
 

@@ -4,6 +4,7 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 
 use super::{
     connections, control, cursors, elsewhere, events, health, metrics, openapi, publish, streams,
+    tokens, users,
 };
 use crate::node::Node;
 
@@ -154,6 +155,16 @@ pub(super) fn admin() -> Vec<Route> {
             query &[], body None, answer "Member"),
         route!(delete "/v1/connections/{id}/groups/{group}" connections::leave, "Take a client out of a group",
             query &[], body None, answer "Member"),
+        route!(put "/v1/users/{user}/groups/{group}" users::join, "Make a user's clients, present and future, members of a group",
+            query &[], body None, answer "UserMember"),
+        route!(delete "/v1/users/{user}/groups/{group}" users::leave, "Take a user's clients out of a group",
+            query &[], body None, answer "UserMember"),
+        route!(delete "/v1/users/{user}/connections" users::close, "Close all clients of a user",
+            query &[], body None, answer "ClosedCount"),
+        route!(post "/v1/tokens" tokens::make, "Make a token for a user",
+            query &[], body Some("TokenRequest"), answer "Token"),
+        route!(post "/v1/revocations" tokens::revoke, "Believe tokens no more, and end their sessions",
+            query &[], body Some("Revocation"), answer "ClosedCount"),
         route!(post "/v1/start" control::start, "Let publishing and delivery go on",
             query &[], body None, answer "Stopped"),
         route!(post "/v1/stop" control::stop, "Stop publishing and delivery; clients stay",

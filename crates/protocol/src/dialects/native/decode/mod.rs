@@ -12,6 +12,7 @@ use crate::position::{Epoch, Position, SEQ_MAX, Seq, StreamName};
 mod hello;
 mod history;
 mod publish;
+mod refresh;
 mod subscribe;
 mod unsubscribe;
 
@@ -71,9 +72,9 @@ fn command(verb: Value<'_, '_>) -> Result<Command, Error> {
         "publish" => return publish::publish(verb),
         "history" => return history::history(verb),
         "ack" => return acknowledged(verb).map(Command::Acknowledge),
+        "refresh" => return refresh::refresh(verb),
         "ping" => return verb.object("an object").map(|_| Command::Ping),
         "presence" => "presence",
-        "refresh" => "tokens",
         _ => "commands",
     };
     Err(unavailable(name, missing))

@@ -51,9 +51,18 @@ fn hello() {
         session: Some("abc.def".into()),
         resume: vec![position("news:e1:7"), position("log:e2:0")],
         subscriptions: vec![subscribe(&["news.>"]), newest],
-        ..Hello::default()
+        takeover: true,
+        token: None,
     };
     assert_eq!(command(text), Command::Hello(Box::new(hello)));
+}
+
+#[test]
+fn tokens() {
+    let hello = Hello { token: Some("a.b.c".into()), ..Hello::default() };
+    assert_eq!(command(r#"{"hello":{"token":"a.b.c"}}"#), Command::Hello(Box::new(hello)));
+    let refresh = Command::Refresh { token: "a.b.c".into() };
+    assert_eq!(command(r#"{"id":8,"refresh":{"token":"a.b.c"}}"#), refresh);
 }
 
 #[test]

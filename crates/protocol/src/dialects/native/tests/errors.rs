@@ -258,6 +258,9 @@ fn bodies_name_the_field_in_plain_words() {
         ),
         (r#""hello":{"device":""}"#, BadRequest, "hello.device must be 1 to 255 bytes long"),
         (r#""hello":{"session":5}"#, BadRequest, "hello.session must be a string"),
+        (r#""hello":{"token":""}"#, BadRequest, "hello.token must be 1 to 8192 bytes long"),
+        (r#""refresh":{}"#, BadRequest, "refresh.token is missing"),
+        (r#""refresh":{"token":7}"#, BadRequest, "refresh.token must be a string"),
         (r#""hello":{"takeover":"yes"}"#, BadRequest, "hello.takeover must be true or false"),
         (r#""hello":{"resume":{}}"#, BadRequest, "hello.resume must be a list of positions"),
         (r#""hello":{"resume":[1]}"#, BadRequest, "hello.resume[0] must be an object"),
@@ -287,8 +290,6 @@ fn bodies_name_the_field_in_plain_words() {
 #[test]
 fn what_this_version_lacks_is_named() {
     for (body, message) in [
-        (r#""hello":{"token":"x"}"#, "hello.token: tokens are not available in this version"),
-        (r#""refresh":{"token":"x"}"#, "refresh: tokens are not available in this version"),
         (r#""call":{"command":"a"}"#, "call: commands are not available in this version"),
         (r#""handle":{"commands":[]}"#, "handle: commands are not available in this version"),
         (r#""result":{"call_id":1}"#, "result: commands are not available in this version"),
