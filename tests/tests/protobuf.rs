@@ -262,8 +262,15 @@ fn any_subscribed() -> impl Strategy<Value = Subscribed> + Clone {
 }
 
 fn any_error() -> impl Strategy<Value = Error> {
-    let parts = (prop::sample::select(ErrorCode::ALL.to_vec()), ".*", any::<Option<u64>>());
-    parts.prop_map(|(code, message, retry_after_ms)| Error { code, message, retry_after_ms })
+    let details = prop_oneof![Just(None), Just(Some("{\"ü\":[1,2]}")), Just(Some("null"))];
+    let codes = prop::sample::select(ErrorCode::ALL.to_vec());
+    let parts = (codes, ".*", any::<Option<u64>>(), details);
+    parts.prop_map(|(code, message, retry_after_ms, details)| Error {
+        code,
+        message,
+        retry_after_ms,
+        details: details.map(Into::into),
+    })
 }
 
 fn any_answer() -> impl Strategy<Value = Answer> {

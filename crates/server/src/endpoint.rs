@@ -329,7 +329,11 @@ impl Arrival {
             must_authenticate: self.must_authenticate,
             rendering: spelling.deflated.filter(|_| self.deflates).unwrap_or(spelling.rendering),
             conversation: self.opened.conversation,
-            subscriptions: if self.refusal.is_none() { self.opened.subscriptions } else { Vec::new() },
+            subscriptions: if self.refusal.is_none() {
+                self.opened.subscriptions
+            } else {
+                Vec::new()
+            },
             heartbeat_ms: endpoint.heartbeat_ms,
             subscriptions_max,
             opening: self.opening,
@@ -350,8 +354,7 @@ impl Arrival {
         };
         let (reservation, refusal) = (self.reservation, self.refusal);
         let endpoint = endpoint.clone();
-        let coming =
-            Coming { connect, about, reservation, continuity, is_new, endpoint, refusal };
+        let coming = Coming { connect, about, reservation, continuity, is_new, endpoint, refusal };
         (coming, if refusal.is_none() { self.requests } else { Vec::new() })
     }
 }

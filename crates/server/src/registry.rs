@@ -1,5 +1,5 @@
-use std::collections::{BTreeMap, HashMap};
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -227,8 +227,7 @@ impl Reservation {
         devices: Devices,
     ) -> Result<Vec<Connected>, TooManyDevices> {
         let Some(origin) = &self.origin else { return Ok(Vec::new()) };
-        let (number, gone) =
-            self.state.lock().sit(user, &origin.endpoint, device, devices)?;
+        let (number, gone) = self.state.lock().sit(user, &origin.endpoint, device, devices)?;
         self.seat = Some((user.clone(), number));
         Ok(gone)
     }
@@ -333,10 +332,7 @@ impl Registry {
     }
 
     /// Clients of which something holds.
-    pub(crate) fn filter(
-        &self,
-        holds: impl Fn(&Connected) -> bool,
-    ) -> Vec<(ClientId, Connected)> {
+    pub(crate) fn filter(&self, holds: impl Fn(&Connected) -> bool) -> Vec<(ClientId, Connected)> {
         let state = self.state.lock();
         let found = state.clients.iter().filter(|(_, client)| holds(client));
         found.map(|(id, client)| (*id, client.clone())).collect()
@@ -369,6 +365,16 @@ impl Registry {
     /// How many clients there are.
     pub fn len(&self) -> usize {
         self.state.lock().clients.len()
+    }
+
+    /// How many clients there are at endpoints of these paths; in all, where none is named.
+    pub(crate) fn count_at(&self, endpoints: &[String]) -> usize {
+        if endpoints.is_empty() {
+            return self.len();
+        }
+        let is_there =
+            |client: &&Connected| endpoints.iter().any(|it| **it == *client.way.endpoint);
+        self.state.lock().clients.values().filter(is_there).count()
     }
 
     /// Whether there are none.

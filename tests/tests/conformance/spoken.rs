@@ -78,7 +78,14 @@ pub fn native() -> Spoken {
             Some((name, event["data"].clone()))
         },
         is_error: |value| value.get("error").is_some(),
-        nonsense: &["{", "[]", "7", "{}", r#"{"id":3,"dance":{}}"#, r#"{"id":4,"subscribe":{"topics":[]}}"#],
+        nonsense: &[
+            "{",
+            "[]",
+            "7",
+            "{}",
+            r#"{"id":3,"dance":{}}"#,
+            r#"{"id":4,"subscribe":{"topics":[]}}"#,
+        ],
     }
 }
 
@@ -177,7 +184,13 @@ pub fn gesture() -> Spoken {
             Some((text(value, "type").filter(|_| is_event)?, value["data"].clone()))
         },
         is_error: |value| value["type"] == "error",
-        nonsense: &["{", "[]", "7", r#"{"type":"subscribe"}"#, r#"{"type":"subscribe","channels":7}"#],
+        nonsense: &[
+            "{",
+            "[]",
+            "7",
+            r#"{"type":"subscribe"}"#,
+            r#"{"type":"subscribe","channels":7}"#,
+        ],
     }
 }
 

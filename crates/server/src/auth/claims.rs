@@ -214,8 +214,14 @@ mod tests {
             (format!("\"sub\":\"a\\u0000\",{soon}"), "the token's `sub` is no name"),
             (format!("\"sub\":\"a\",{soon},\"nbf\":1800000006"), "the token is not valid yet"),
             (format!("\"sub\":\"a\",{soon},\"nbf\":\"x\""), "the token's `nbf` is no time"),
-            (format!("\"sub\":\"a\",{soon},\"roles\":\"x\""), "the token's `roles` is no list of names"),
-            (format!("\"sub\":\"a\",{soon},\"groups\":[1]"), "the token's `groups` is no list of names"),
+            (
+                format!("\"sub\":\"a\",{soon},\"roles\":\"x\""),
+                "the token's `roles` is no list of names",
+            ),
+            (
+                format!("\"sub\":\"a\",{soon},\"groups\":[1]"),
+                "the token's `groups` is no list of names",
+            ),
             (format!("\"sub\":\"a\",{soon},\"device\":[]"), "the token's `device` is no name"),
         ] {
             assert_eq!(checked(&format!("{{{claims}}}")).unwrap_err().message, message, "{claims}");
@@ -234,7 +240,9 @@ mod tests {
         };
         assert!(check(",\"iss\":\"i\",\"aud\":\"x\"").is_ok());
         assert!(check(",\"iss\":\"i\",\"aud\":[\"y\",\"x\"]").is_ok());
-        for wrong in ["", ",\"iss\":\"i\"", ",\"iss\":\"j\",\"aud\":\"x\"", ",\"iss\":\"i\",\"aud\":[]"] {
+        for wrong in
+            ["", ",\"iss\":\"i\"", ",\"iss\":\"j\",\"aud\":\"x\"", ",\"iss\":\"i\",\"aud\":[]"]
+        {
             assert!(check(wrong).is_err(), "{wrong}");
         }
     }

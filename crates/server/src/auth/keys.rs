@@ -75,7 +75,8 @@ impl Keys {
         let found: Vec<&Key> = match kid {
             Some(kid) => {
                 let key = self.0.iter().find(|key| key.id == kid);
-                let key = key.ok_or_else(|| unauthorized("the token names a key that is not known"))?;
+                let key =
+                    key.ok_or_else(|| unauthorized("the token names a key that is not known"))?;
                 Some(key).into_iter().filter(fits).collect()
             }
             None => self.0.iter().filter(fits).collect(),

@@ -47,7 +47,8 @@ pub fn mint(auth: &Auth, request: &TokenRequest, wall_ms: u64) -> Result<Minted,
     let names = [&request.user].into_iter().chain(&request.device);
     let mut names = names.chain(&request.roles).chain(&request.groups);
     if names.any(|name| !protocol::dialects::native::is_device(name)) {
-        let message = "user, device, roles and groups must be 1 to 255 bytes without control characters";
+        let message =
+            "user, device, roles and groups must be 1 to 255 bytes without control characters";
         return Err(Error::bad_request(message));
     }
     let id = uuid::Uuid::new_v4().simple().to_string();

@@ -63,6 +63,7 @@ fn standing_of<'a>(
         add(&mut grants.subscribe, &role.subscribe, user)?;
         add(&mut grants.publish, &role.publish, user)?;
         add(&mut grants.command, &role.command, user)?;
+        add(&mut grants.handle, &role.handle, user)?;
         if let Some(limits) = &role.limits {
             bounds.widen(limits);
         }

@@ -30,8 +30,9 @@ impl SharedTokens {
             return None;
         }
         let digest: Sha256Digest = Sha256::digest(token).into();
-        let is_same =
-            |known: &Sha256Digest| known.iter().zip(digest).fold(0, |all, (a, b)| all | (a ^ b)) == 0;
+        let is_same = |known: &Sha256Digest| {
+            known.iter().zip(digest).fold(0, |all, (a, b)| all | (a ^ b)) == 0
+        };
         self.0.iter().filter(|(known, _)| is_same(known)).last().map(|(_, found)| found.clone())
     }
 }

@@ -146,7 +146,9 @@ async fn answer(
             } else if request.method() == http::Method::GET
                 && let Some(topic) = images::topic(path, &routes.images.way.endpoint)
             {
-                return Ok(images::answer(&shared, &request, &topic, &routes.images, peer, &line).await);
+                return Ok(
+                    images::answer(&shared, &request, &topic, &routes.images, peer, &line).await
+                );
             } else {
                 let here = routes.public.iter().find(|(address, _)| *address == listen);
                 match here {

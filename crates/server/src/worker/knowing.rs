@@ -50,7 +50,8 @@ pub(super) fn watch(node: &Arc<Node>, worker: usize, key: ClientKey) -> AbortHan
 impl Shell {
     /// Finds out whose token a client showed in a message.
     pub(super) fn authenticate(&mut self, ticket: Ticket, token: &str, shown: Shown) {
-        let Some(endpoint) = self.client(ticket.client).map(|client| client.endpoint.clone()) else {
+        let Some(endpoint) = self.client(ticket.client).map(|client| client.endpoint.clone())
+        else {
             return;
         };
         if endpoint.access == Access::None && !shown.is_refresh {

@@ -8,6 +8,7 @@ mod openapi;
 mod elsewhere;
 /// How much may be published at once.
 mod admission;
+mod call;
 mod connections;
 mod control;
 mod cursors;
@@ -15,6 +16,7 @@ mod events;
 mod health;
 mod metrics;
 mod page;
+mod presence;
 mod publish;
 mod streams;
 mod tokens;

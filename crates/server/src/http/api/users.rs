@@ -48,7 +48,8 @@ async fn set_group(node: &Node, user: String, group: String, is_member: bool) ->
     let mut clients = 0;
     for (_, client) in node.registry.of_user(&user) {
         let (key, named) = (client.key, group.clone());
-        let set = node.ask(client.worker, move |shell| shell.engine.set_group(key, &named, is_member));
+        let set =
+            node.ask(client.worker, move |shell| shell.engine.set_group(key, &named, is_member));
         clients += usize::from(set.answer().await == Some(true));
     }
     let answer = json!({

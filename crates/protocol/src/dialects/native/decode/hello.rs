@@ -1,5 +1,5 @@
-use super::subscribe::subscribe;
 use super::positions;
+use super::subscribe::subscribe;
 use crate::command::{Command, Hello, Subscribe};
 use crate::dialects::native::LIST_ITEMS_MAX;
 use crate::dialects::native::fields::{Path, Value};
