@@ -13,8 +13,7 @@ pub mod table;
 pub mod trainer;
 
 /// The names of all dialects, as configurations have them.
-pub const NAMES: &[&str] =
-    &["native", "gesture", "speech", "studio", table::NAME, "trainer"];
+pub const NAMES: &[&str] = &["native", "gesture", "speech", "studio", table::NAME, "trainer"];
 
 /// What an endpoint sets for its dialect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
