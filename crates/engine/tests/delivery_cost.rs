@@ -108,7 +108,7 @@ struct Silent;
 
 impl Conversation for Silent {
     fn decode(&mut self, _: Frame<'_>) -> Result<protocol::Requests, Misspelled> {
-        Ok(Request { id: None, command: Command::Ping })
+        Ok(std::iter::once(Request { id: None, command: Command::Ping }).collect())
     }
     fn encode(&mut self, _: u64, _: &Message, _: &mut Vec<u8>) -> Option<FrameKind> {
         None

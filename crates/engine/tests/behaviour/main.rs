@@ -22,3 +22,5 @@ mod isolation;
 mod remembering;
 /// Histories, and commands that wait.
 mod histories;
+/// Sessions end with their tokens.
+mod expiry;

@@ -147,9 +147,9 @@ pub(crate) const UNREADABLE: Frame<'_> = Frame::Text("unreadable");
 struct Silent;
 
 impl Conversation for Silent {
-    fn decode(&mut self, frame: Frame<'_>) -> Result<Asked, Misspelled> {
+    fn decode(&mut self, frame: Frame<'_>) -> Result<protocol::Requests, Misspelled> {
         assert_ne!(frame, UNREADABLE, "planted");
-        Ok(Asked { id: None, command: Command::Ping })
+        Ok(std::iter::once(Asked { id: None, command: Command::Ping }).collect())
     }
     fn encode(&mut self, _: u64, _: &Message, _: &mut Vec<u8>) -> Option<FrameKind> {
         None
