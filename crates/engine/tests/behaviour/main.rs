@@ -20,3 +20,5 @@ mod isolation;
 mod remembering;
 /// Histories, and commands that wait.
 mod histories;
+/// Commands that go to what handles them.
+mod calling;
