@@ -2,6 +2,7 @@
 
 mod acknowledge;
 mod closing;
+mod commands;
 mod flow;
 mod http;
 mod model;

@@ -220,6 +220,7 @@ impl Worker {
         if std::mem::replace(&mut session.grants, grants.clone()) == grants {
             return;
         }
+        self.narrow_handles(key);
         let Some(session) = self.session(key) else { return };
         let subscriptions = session.subscriptions.iter().filter_map(|key| self.index.get(*key));
         let forbidden: Vec<Pattern> = subscriptions

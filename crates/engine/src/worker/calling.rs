@@ -58,6 +58,22 @@ impl Worker {
         Ok(())
     }
 
+    /// The client handles no more what it may not any more.
+    pub(super) fn narrow_handles(&mut self, key: ClientKey) {
+        let Some(session) = self.session_mut(key) else { return };
+        let Some(rare) = session.rare.as_mut().filter(|rare| !rare.handles.is_empty()) else {
+            return;
+        };
+        let grants = session.grants.clone();
+        let before = rare.handles.len();
+        rare.handles.retain(|pattern| grants.authorize(Action::Handle, pattern).is_ok());
+        if rare.handles.len() < before {
+            let ticket = Ticket { client: key, id: None, bytes: 0 };
+            let patterns = rare.handles.clone();
+            self.requests.push_back(Request::Handle { ticket, patterns });
+        }
+    }
+
     /// [`Request::Handle`] was carried out, or refused.
     pub fn handle_handling(&mut self, now: Now, ticket: Ticket, result: Result<(), Error>) {
         self.now = now;

@@ -24,3 +24,5 @@ mod remembering;
 mod histories;
 /// Sessions end with their tokens.
 mod expiry;
+/// Commands that go to what handles them.
+mod calling;

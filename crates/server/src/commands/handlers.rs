@@ -32,7 +32,7 @@ pub(crate) struct Handlers {
 #[derive(Default)]
 struct Table {
     /// The most specific pattern first.
-    by_pattern: BTreeMap<(Vec<u8>, Pattern), Vec<Connection>>,
+    by_pattern: BTreeMap<(Vec<u16>, Pattern), Vec<Connection>>,
     members: HashMap<Connection, Member>,
     calls: HashMap<u64, Given>,
     call_last: u64,
