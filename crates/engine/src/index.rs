@@ -328,6 +328,74 @@ impl Index {
         }
     }
 
+    /// Collects the subscriptions with a pattern that has a topic in common with `asked`, and that
+    /// do not leave out all of it; one may come several times.
+    pub(crate) fn overlapping(&self, asked: &Pattern, found: &mut Vec<SubscriptionKey>) {
+        found.clear();
+        let tokens: SmallVec<[&str; 16]> = asked.tokens().collect();
+        self.overlap(ROOT, &tokens, found);
+        let leaves = |subscription: &Subscription| {
+            subscription.except.iter().any(|pattern| pattern.contains(asked))
+        };
+        found.retain(|key| self.get(*key).is_some_and(|subscription| !leaves(subscription)));
+    }
+
+    /// Patterns have at most 16 tokens, so recursion is shallow.
+    fn overlap(&self, at: NodeKey, asked: &[&str], found: &mut Vec<SubscriptionKey>) {
+        let Some(node) = self.nodes.get(at as usize) else { return };
+        let Some((token, rest)) = asked.split_first() else {
+            return found.extend(node.subscribers.iter().map(|(key, _)| *key));
+        };
+        // In first place, wildcards hold back from the system's topics, on either side.
+        let is_first = at == ROOT;
+        let meets_wild = !(is_first && token.starts_with('$'));
+        if meets_wild {
+            if let Some(end) = node.any_rest.and_then(|child| self.nodes.get(child as usize)) {
+                found.extend(end.subscribers.iter().map(|(key, _)| *key));
+            }
+            if let Some(child) = node.any_one {
+                self.overlap_below(child, token, rest, found);
+            }
+        }
+        let asked_start = start_of_rest(token);
+        let meets = |name: &str| match asked_start {
+            Some(start) => name.starts_with(start),
+            None => *token == "*",
+        };
+        let is_held_back = |name: &str| is_first && meets(name) && name.starts_with('$');
+        for (start, child) in node.rests.iter().flat_map(|rests| rests.iter()) {
+            let begins = asked_start.unwrap_or(token).starts_with(&**start);
+            if (begins || meets(start)) && !is_held_back(start) {
+                let end = self.nodes.get(*child as usize);
+                found.extend(end.iter().flat_map(|end| &end.subscribers).map(|(key, _)| *key));
+            }
+        }
+        if asked_start.is_some() || *token == "*" {
+            let seen = node.children.iter().filter(|(name, _)| meets(name) && !is_held_back(name));
+            for (_, child) in seen {
+                self.overlap_below(*child, token, rest, found);
+            }
+        } else if let Some(child) = node.children.get(*token) {
+            self.overlap(*child, rest, found);
+        }
+    }
+
+    /// Behind a token that `token` met: `>` takes what ends there, and meets the next as well.
+    fn overlap_below(
+        &self,
+        child: NodeKey,
+        token: &str,
+        rest: &[&str],
+        found: &mut Vec<SubscriptionKey>,
+    ) {
+        if start_of_rest(token).is_some() {
+            self.overlap(child, &[], found);
+            self.overlap(child, &[">"], found);
+        } else {
+            self.overlap(child, rest, found);
+        }
+    }
+
     /// Whether this one subscription takes `topic`: without looking at any other.
     pub(crate) fn takes(&self, subscription: &Subscription, topic: &Topic) -> bool {
         subscription.takes.iter().any(|taken| self.node_matches(taken.node, topic))
@@ -451,6 +519,28 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn overlaps_are_those_of_the_patterns(
+            patterns in prop::collection::vec(any_pattern(), 1..20),
+            asked in any_pattern(),
+        ) {
+            let mut index = Index::new();
+            let mut expected = Vec::new();
+            for pattern in &patterns {
+                let id = SubscriptionId(1);
+                let topics = std::slice::from_ref(pattern);
+                let key = index.insert(0, id, Mode::EVERY, topics, Vec::new(), None);
+                if pattern.overlaps(&asked) {
+                    expected.push(key);
+                }
+            }
+            let mut found = Vec::new();
+            index.overlapping(&asked, &mut found);
+            found.sort_unstable();
+            found.dedup();
+            prop_assert_eq!(found, expected);
+        }
+
         #[test]
         fn finds_what_patterns_match_through_inserts_and_removals(
             steps in prop::collection::vec(

@@ -37,9 +37,9 @@ pub(crate) struct Session {
     pub(crate) subscription_last: u32,
     pub(crate) heartbeat_ms: u32,
     pub(crate) subscriptions_max: u32,
-    /// Publishes and acknowledgements that are not answered yet.
+    /// Publishes, acknowledgements and calls that are not answered yet.
     pub(crate) unanswered: u32,
-    /// Bytes of those publishes.
+    /// Bytes of those publishes and calls.
     pub(crate) append_bytes: usize,
     pub(crate) client: ClientId,
     pub(crate) user: Option<Arc<str>>,
@@ -113,6 +113,8 @@ pub(crate) struct Rare {
     pub(crate) authenticating: Option<Request>,
     /// What came behind it in one read of the transport.
     pub(crate) waiting: VecDeque<Request>,
+    /// Commands that it handles.
+    pub(crate) handles: Vec<Pattern>,
 }
 
 /// How events look to a client that chose it.

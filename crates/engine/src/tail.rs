@@ -7,6 +7,9 @@ use protocol::{Epoch, Seq};
 use crate::broker::Segment;
 use crate::streams::StreamIndex;
 
+/// Most epochs that are over of which is known what was too old.
+const OVER_MAX: usize = 16;
+
 /// Wakes a worker that has interest in a stream. Must not block.
 pub trait Wake: Send + Sync {
     /// The stream has something that the worker has not pulled.
@@ -29,8 +32,9 @@ struct State {
     first: Seq,
     /// Events before this seq are too old.
     expired: Seq,
-    /// The epoch before this one, of which workers may still read, and what was too old of it.
-    before: Option<(Epoch, Seq)>,
+    /// Epochs that are over, newest last, and what was too old of each: a worker that is late may
+    /// still be in one of them.
+    over: VecDeque<(Epoch, Seq)>,
     /// Last seq of the stream.
     head: Seq,
     segments: VecDeque<Segment>,
@@ -65,8 +69,8 @@ impl Tail {
     /// An empty tail of a stream whose last seq is `head`.
     pub fn new(stream: StreamIndex, epoch: Epoch, first: Seq, head: Seq, bytes_max: usize) -> Self {
         let (segments, watchers) = (VecDeque::new(), Vec::new());
-        let (expired, before) = (0, None);
-        let state = State { epoch, first, expired, before, head, segments, bytes: 0, watchers };
+        let (expired, over) = (0, VecDeque::new());
+        let state = State { epoch, first, expired, over, head, segments, bytes: 0, watchers };
         Self { stream, bytes_max, state: Mutex::new(state) }
     }
 
@@ -118,14 +122,20 @@ impl Tail {
         if state.epoch == *epoch {
             return state.expired;
         }
-        state.before.as_ref().filter(|(before, _)| before == epoch).map_or(0, |(_, seq)| *seq)
+        state.over.iter().rev().find(|(over, _)| over == epoch).map_or(0, |(_, seq)| *seq)
     }
 
     /// Continuity was lost: begins again in a new epoch.
     pub fn reset(&self, epoch: Epoch, first: Seq, head: Seq) {
         let mut state = self.state.lock();
         let before = std::mem::replace(&mut state.epoch, epoch);
-        state.before = Some((before, std::mem::take(&mut state.expired)));
+        let expired = std::mem::take(&mut state.expired);
+        if expired > 0 {
+            if state.over.len() >= OVER_MAX {
+                state.over.pop_front();
+            }
+            state.over.push_back((before, expired));
+        }
         (state.first, state.head, state.bytes) = (first, head, 0);
         state.segments.clear();
         self.wake(&mut state);

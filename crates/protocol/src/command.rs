@@ -54,7 +54,8 @@ pub enum Command {
     Status,
     /// Sends a command to what handles it.
     Call(Box<Call>),
-    /// Becomes a handler of commands that match these patterns.
+    /// Handles the commands that match these patterns from now on, and no others; with none, no
+    /// command at all.
     Handle(Vec<Pattern>),
     /// What a handler has to say about a call that it was given.
     Result {

@@ -157,7 +157,7 @@ pub enum Answer {
     Status(Box<Status>),
     /// To a call: JSON text.
     Called(Bytes),
-    /// To a handle.
+    /// To a handle, and to a result that was waited for.
     Handling,
     /// To a refresh.
     Refreshed {

@@ -79,6 +79,17 @@ impl Pattern {
         }
     }
 
+    /// Orders patterns, the most specific first: at the first token in which two differ, a name
+    /// comes before `*`, and `*` before `>`. A pattern within another one comes before it.
+    pub fn generality(&self) -> Vec<u8> {
+        let rank = |token| match token {
+            ">" => 2,
+            "*" => 1,
+            _ => 0,
+        };
+        self.tokens().map(rank).collect()
+    }
+
     /// Whether some topic is selected by both.
     pub fn overlaps(&self, other: &Self) -> bool {
         if self.reserves_system_from(other) || other.reserves_system_from(self) {
@@ -199,6 +210,19 @@ mod tests {
                 } else if !contained {
                     prop_assert!(!a.contains(&b));
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn the_most_specific_pattern_comes_first() {
+        let sorted =
+            ["a.b.c", "a.b.*", "a.b.>", "a.*.c", "a.*.*", "a.*.>", "a.>", "*.b.c", "*.>", ">"];
+        for (at, narrow) in sorted.iter().enumerate() {
+            for wide in sorted.iter().skip(at + 1) {
+                let (narrow, wide) = (pattern(narrow), pattern(wide));
+                assert!(narrow.generality() < wide.generality(), "{narrow} {wide}");
+                assert!(!narrow.contains(&wide), "{narrow} {wide}");
             }
         }
     }

@@ -271,6 +271,8 @@ pub(crate) struct Coming {
     /// Where it came to.
     pub(crate) endpoint: Rc<Endpoint>,
     pub(crate) refusal: Option<CloseReason>,
+    /// Who it is, where that is known.
+    pub(crate) principal: Option<Box<Principal>>,
 }
 
 impl Arrival {
@@ -353,7 +355,7 @@ impl Arrival {
             user,
             device,
             seat: None,
-            token_id: self.principal.token_id,
+            token_id: self.principal.token_id.clone(),
             issued_at_ms: self.principal.issued_at_ms,
             address: self.address,
             way: endpoint.way.clone(),
@@ -361,7 +363,17 @@ impl Arrival {
         };
         let (reservation, refusal) = (self.reservation, self.refusal);
         let endpoint = endpoint.clone();
-        let coming = Coming { connect, about, reservation, continuity, is_new, endpoint, refusal };
+        let principal = self.principal.is_known.then(|| Box::new(self.principal));
+        let coming = Coming {
+            connect,
+            about,
+            reservation,
+            continuity,
+            is_new,
+            endpoint,
+            refusal,
+            principal,
+        };
         (coming, if refusal.is_none() { self.requests } else { Vec::new() })
     }
 }

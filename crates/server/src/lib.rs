@@ -19,8 +19,18 @@ mod endpoint;
 mod transports;
 /// The threads that own clients.
 mod worker;
+/// What data must look like.
+mod schema;
+/// Events on their way to the broker, of requests and sources.
+mod publishing;
+/// What works beside this server, and whether it does.
+pub mod services;
+/// The connection to NATS.
+mod nats;
 /// Where events come in from besides publishing.
 mod sources;
+/// Clients' commands and what answers them.
+mod commands;
 /// Bytes of events.
 mod rendering;
 /// Looks of events that clients chose.
@@ -29,6 +39,8 @@ mod variants;
 mod wardrobe;
 /// Who is connected.
 pub mod registry;
+/// Who watches what.
+mod presence;
 /// Which groups they are in.
 mod memberships;
 /// What clients had that dropped, until they come back.

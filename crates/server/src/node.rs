@@ -14,7 +14,8 @@ use crate::absent::{Absent, Bounds, Continuity};
 use crate::addresses::Addresses;
 use crate::auth::{Authority, Principal, Revoked};
 use crate::clock::Clock;
-use crate::config::{Access, Allow, Config, Refusal, StreamCompression, TokenPlace};
+use crate::commands::Commands;
+use crate::config::{Access, Allow, Config, Refusal, Schema, StreamCompression, TokenPlace};
 use crate::departures::Departures;
 use crate::endpoint::{Endpoint, Spoken};
 use crate::gates::Gates;
@@ -22,7 +23,10 @@ use crate::http::Admission;
 use crate::listen::Handshakes;
 use crate::memberships::Memberships;
 use crate::metrics::Metrics;
+use crate::nats::Nats;
 use crate::registry::{Connected, Registry, Way};
+use crate::server::{Parts, StartError};
+use crate::services::Services;
 use crate::session_token::SealedIds;
 use crate::transports::Transport;
 use crate::wardrobe::Wardrobe;
@@ -51,6 +55,12 @@ pub struct Node {
     /// Tokens that are not believed any more.
     pub(crate) revoked: Revoked,
     authority: ArcSwap<Authority>,
+    /// What works beside it, and whether it does.
+    pub services: Arc<Services>,
+    /// The connection to NATS, where it is configured.
+    pub(crate) nats: Option<Nats>,
+    /// What carries out clients' commands.
+    pub(crate) commands: Commands,
     /// What publishers wait before.
     pub(crate) gates: Gates,
     /// Room for publishes of requests.
@@ -94,13 +104,15 @@ pub struct Bound {
 }
 
 impl Node {
-    pub(crate) fn new(parts: crate::server::Parts) -> Result<Self, getrandom::Error> {
+    pub(crate) fn new(parts: Parts) -> Result<Self, StartError> {
         let mut key = [0; 64];
         getrandom::fill(&mut key)?;
         let workers = parts.config.server.worker_count();
         let admin_token =
             parts.config.admin.token_env.as_ref().map(|token| token.reveal().to_owned());
         let inboxes: Vec<Arc<Inbox>> = (0..workers).map(|_| Arc::default()).collect();
+        let services = Arc::<Services>::default();
+        let nats = parts.config.nats.url.as_ref().map(|url| Nats::start(url, &services));
         let gates = Gates::new(&parts.config, &parts.table, &parts.broker, &inboxes);
         Ok(Self {
             name: node_name(),
@@ -114,6 +126,9 @@ impl Node {
             departures: Departures::default(),
             revoked: Revoked::default(),
             authority: ArcSwap::from_pointee(Authority::new(&parts.config.auth)),
+            services,
+            nats: nats.transpose()?,
+            commands: Commands::start()?,
             gates,
             admission: Admission::default(),
             started_at_ms: crate::clock::wall_ms(),
@@ -266,20 +281,27 @@ impl Node {
     /// Refuses what no stream should take.
     ///
     /// # Errors
-    /// `draining` while publishing is stopped, `too_large` beyond the bound on data.
+    /// `draining` while publishing is stopped, `too_large` beyond the bound on data, `invalid_data`
+    /// where they are not as a schema wants them.
     pub fn check_draft(&self, draft: &Draft) -> Result<(), Error> {
         if self.is_stopped() || self.is_draining() {
             let message = "the server takes no events at the moment";
             return Err(Error::new(ErrorCode::Draining, message).retry_after(1_000));
         }
-        let bytes_max = self.config().limits.event_bytes.as_len();
+        let config = self.config();
+        let bytes_max = config.limits.event_bytes.as_len();
         if draft.payload.len() > bytes_max {
             let message = format!(
                 "an event's data may have at most {bytes_max} bytes (setting `limits.event_bytes`)"
             );
             return Err(Error::new(ErrorCode::TooLarge, message));
         }
-        Ok(())
+        let is_meant = |schema: &&Schema| schema.topics.iter().any(|it| it.matches(&draft.topic));
+        config
+            .schemas
+            .iter()
+            .filter(is_meant)
+            .try_for_each(|schema| schema.file.validator().check(&draft.payload))
     }
 
     /// Appends to a stream, counting what its consumers have before them. Who can wait should have
@@ -321,7 +343,12 @@ impl Node {
     /// What programs may do that embed the server: everything but the system's topics.
     pub(crate) fn local_grants() -> Arc<Grants> {
         let all: Vec<Pattern> = Pattern::parse(">").into_iter().collect();
-        Arc::new(Grants { subscribe: all.clone(), publish: all.clone(), command: all })
+        Arc::new(Grants {
+            subscribe: all.clone(),
+            publish: all.clone(),
+            command: all.clone(),
+            handle: all,
+        })
     }
 
     /// The endpoint of clients within the process.

@@ -367,6 +367,16 @@ impl Registry {
         self.state.lock().clients.len()
     }
 
+    /// How many clients there are at endpoints of these paths; in all, where none is named.
+    pub(crate) fn count_at(&self, endpoints: &[String]) -> usize {
+        if endpoints.is_empty() {
+            return self.len();
+        }
+        let is_there =
+            |client: &&Connected| endpoints.iter().any(|it| **it == *client.way.endpoint);
+        self.state.lock().clients.values().filter(is_there).count()
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -97,7 +97,9 @@ impl World {
         if is_frozen(from) || is_frozen(to) {
             return;
         }
-        let Some(snapshot) = self.nodes[from].worker.snapshot(now, key) else { return };
+        let then = self.now(from);
+        let Some(snapshot) = self.nodes[from].worker.snapshot(then, key) else { return };
+        let now = self.now(to);
         let key = self.nodes[to].worker.restore(now, snapshot);
         self.tell(|| format!("connection {connection} moves from worker {from} to {to}"));
         let moved = &mut self.connections[connection];
@@ -133,7 +135,8 @@ impl World {
         let Some(connection) = self.any_connection() else { return };
         let (node, key) = (self.connections[connection].worker, self.connections[connection].key);
         self.tell(|| format!("connection {connection} is closed"));
-        self.nodes[node].worker.close(self.clock.now(), key, CloseReason::Draining, None);
+        let now = self.now(node);
+        self.nodes[node].worker.close(now, key, CloseReason::Draining, None);
         self.connections[connection].is_closing = true;
         self.serve(node);
     }

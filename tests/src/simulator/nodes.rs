@@ -6,7 +6,7 @@ use super::world::{Answered, Step, World};
 /// What surrounds workers: answers, wake-ups and requests.
 impl World {
     pub(super) fn look_at_stream(&mut self, node: usize, stream: StreamIndex) {
-        let now = self.clock.now();
+        let now = self.now(node);
         let is_more = self.nodes[node].worker.handle_stream(now, stream);
         self.tell(|| format!("worker {node} looks at s{}", stream.0));
         if is_more {
@@ -16,7 +16,7 @@ impl World {
     }
 
     pub(super) fn take_answer(&mut self, node: usize, answered: Answered) {
-        let now = self.clock.now();
+        let now = self.now(node);
         self.tell(|| format!("worker {node} gets {}", brief(&answered)));
         let worker = &mut self.nodes[node].worker;
         match answered {
@@ -88,8 +88,13 @@ impl World {
                 let answer = Box::new(move |result| to(Answered::History(ticket, result)));
                 engine::history::read(self.store.clone(), stream, selector, *history, answer);
             }
-            // Nobody there has a token, nor asks for status.
-            Request::Heartbeat { .. } | Request::Authenticate { .. } | Request::Status { .. } => {}
+            // Nobody there has a token, asks who is there, or how its connection does.
+            Request::Heartbeat { .. }
+            | Request::Authenticate { .. }
+            | Request::Presence { .. }
+            | Request::Status { .. } => {}
+            // Its people send and handle no commands.
+            Request::Call { .. } | Request::Handle { .. } | Request::Result { .. } => {}
             Request::Restored { client, id, .. } => self.restored(node, client, id),
             Request::Close { client, .. } => {
                 if let Some(connection) = self.connection_of(node, client) {

@@ -95,7 +95,8 @@ impl World {
             welcome: Some(Box::new(welcome)),
         };
         let record = self.open_record(person, client);
-        let key = self.nodes[node].worker.connect(self.clock.now(), connect);
+        let now = self.now(node);
+        let key = self.nodes[node].worker.connect(now, connect);
         let connection = self.connections.len();
         self.tell(|| {
             format!("person {person} opens connection {connection} to worker {node} as {client}")
@@ -152,7 +153,8 @@ impl World {
     pub(super) fn gone(&mut self, connection: usize) {
         self.end_connection(connection);
         let (node, key) = (self.connections[connection].worker, self.connections[connection].key);
-        self.nodes[node].worker.disconnect(self.clock.now(), key);
+        let now = self.now(node);
+        self.nodes[node].worker.disconnect(now, key);
     }
 
     /// Sends a command.

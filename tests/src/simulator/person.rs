@@ -97,12 +97,10 @@ impl Person {
             seq: *seq,
         });
         Command::Hello(Box::new(Hello {
-            token: None,
-            takeover: false,
-            device: None,
             session: self.session.clone().filter(|_| restores),
             resume: resume.collect(),
             subscriptions: self.wanted.iter().map(|(_, body)| body.clone()).collect(),
+            ..Hello::default()
         }))
     }
 

@@ -71,7 +71,7 @@ pub struct Put {
     pub from: Tick,
     /// The first step at which it was there.
     pub at: Tick,
-    /// ms at that step.
+    /// ms that its worker knew of at that step: it reads no clock.
     pub ms: u64,
     /// Set where a write was filled that had been blocked: which filling it was.
     pub refill: Option<u64>,

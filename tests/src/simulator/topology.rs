@@ -58,6 +58,7 @@ impl Topology {
             page_bytes: *random.pick(&[1_500, 5_000, 30_000, 256 << 10]),
             unanswered_max: 16,
             append_bytes_max: 32 << 10,
+            ..Limits::default()
         };
         Self {
             table: Arc::new(StreamTable::new((0..streams).map(|at| stream(at, random)).collect())),

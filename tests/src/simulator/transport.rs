@@ -27,7 +27,7 @@ impl World {
         }
         self.connections[connection].is_blocked = false;
         let (node, key) = (self.connections[connection].worker, self.connections[connection].key);
-        let now = self.clock.now();
+        let now = self.now(node);
         self.nodes[node].worker.handle_writable(now, key);
         self.write(connection, true);
         self.serve(node);
@@ -75,8 +75,9 @@ impl World {
     fn look(&mut self, connection: usize, is_refill: bool) {
         self.refills += 1;
         let refill = is_refill.then_some(self.refills);
-        let (tick, ms) = (self.clock.tick(), self.clock.ms());
+        let tick = self.clock.tick();
         let connection = &mut self.connections[connection];
+        let ms = self.nodes[connection.worker].told_ms;
         let (pending, held) = self.nodes[connection.worker].worker.outbox_bytes(connection.key);
         bounds::check_outbox(pending, held);
         connection.look(pending, tick, ms, refill);
@@ -128,7 +129,6 @@ impl World {
 
     /// Commands reach a worker.
     pub(super) fn bring_up(&mut self, connection: usize) {
-        let now = self.clock.now();
         let (node, key) = (self.connections[connection].worker, self.connections[connection].key);
         self.connections[connection].is_up_due = false;
         if !self.nodes[node].worker.is_accepting(key) {
@@ -142,6 +142,7 @@ impl World {
             let Some(mut request) = self.connections[connection].up.pop_front() else { break };
             self.tell(|| format!("connection {connection} asks {request:?}"));
             self.planted.misread(&mut request);
+            let now = self.now(node);
             self.nodes[node].worker.handle_command(now, key, request);
         }
         if !self.connections[connection].up.is_empty() {

@@ -2,7 +2,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::{Arc, Mutex};
 
-use engine::{Cursor, LocateTicket, Located, Page, StreamIndex, Ticket, Wake, Worker};
+use engine::{Cursor, LocateTicket, Located, Now, Page, StreamIndex, Ticket, Wake, Worker};
 use protocol::{Answer, Appended, ClientId, Error, Position, Seq};
 
 use super::clock::Clock;
@@ -67,6 +67,8 @@ pub(super) struct Node {
     pub(super) woken: Arc<Woken>,
     /// It does nothing until then, in ms.
     pub(super) frozen_until: u64,
+    /// The time of its last input, in ms.
+    pub(super) told_ms: u64,
     /// How long it takes until it looks at a stream that has something new, in ms.
     pub(super) lag_ms: u64,
 }
@@ -176,7 +178,7 @@ impl World {
                 self.topology.limits,
             );
             let lag_ms = *self.random.pick(&[0, 1, 5, 60]);
-            self.nodes.push(Node { worker, woken, frozen_until: 0, lag_ms });
+            self.nodes.push(Node { worker, woken, frozen_until: 0, told_ms: 0, lag_ms });
         }
         for person in 0..self.topology.people {
             let somebody = self.somebody();
@@ -202,6 +204,12 @@ impl World {
     pub(super) fn at(&mut self, ms: u64, step: Step) {
         self.scheduled += 1;
         self.schedule.push(Reverse((ms, self.scheduled, step)));
+    }
+
+    /// The time of an input to a worker.
+    pub(super) fn now(&mut self, node: usize) -> Now {
+        self.nodes[node].told_ms = self.clock.ms();
+        self.clock.now()
     }
 
     /// Tells a step where somebody follows.
@@ -234,7 +242,7 @@ impl World {
             self.clock.step_to(ms.max(self.clock.ms()));
             match timer {
                 Some((at, node)) if next.is_none_or(|next| at <= next) => {
-                    let now = self.clock.now();
+                    let now = self.now(node);
                     self.nodes[node].worker.handle_timer(now);
                     self.serve(node);
                 }

@@ -168,6 +168,13 @@ impl Worker {
                 out.truncate(start);
             }
         });
+        // What a dialect leaves unsaid holds no outbox.
+        if let Some(mut empty) = session.outbox.take_if(|outbox| outbox.is_empty())
+            && self.outboxes.len() < OUTBOX_POOL_MAX
+        {
+            empty.recycle();
+            self.outboxes.push(empty);
+        }
         if spelled.is_err() {
             self.fail(place);
         }

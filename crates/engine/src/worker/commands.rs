@@ -80,6 +80,7 @@ impl Worker {
             Command::Exclude(what) => self.exclude(ticket, what),
             Command::Publish(draft) => self.publish(ticket, *draft),
             Command::History(history) => self.history(ticket, *history),
+            Command::Presence(topics) => self.ask_presence(ticket, topics),
             Command::Acknowledge(positions) => self.acknowledge(ticket, positions),
             Command::AcknowledgeTopic { topic, seq } => self.acknowledge_topic(ticket, &topic, seq),
             Command::Status => {
@@ -95,10 +96,12 @@ impl Worker {
                 self.authenticate(ticket, refresh);
                 Ok(())
             }
-            Command::Call(_)
-            | Command::Handle(_)
-            | Command::Result { .. }
-            | Command::Presence(_) => Err(Error::bad_request("not available in this version")),
+            Command::Call(call) => self.call(ticket, call),
+            Command::Handle(patterns) => self.become_handler(ticket, patterns),
+            Command::Result { call_id, result } => {
+                self.requests.push_back(Request::Result { ticket, call_id, result });
+                Ok(())
+            }
         };
         if let Err(error) = refused {
             self.reply(key, id, Err(error));

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
+use bytes::Bytes;
 use protocol::{
-    ClientId, CloseReason, Conversation, Draft, History, Pattern, Position, Seq, Subscribe, Welcome,
+    Call, ClientId, CloseReason, Conversation, Draft, Error, History, Pattern, Position, Seq,
+    Subscribe, Welcome,
 };
 
 use super::Remember;
@@ -39,11 +41,15 @@ pub struct Limits {
     pub recent_bytes_max: usize,
     /// About how large a page is that the worker reads from the broker.
     pub page_bytes: usize,
-    /// Publishes and acknowledgements of one client that wait for their answer; beyond it the
-    /// client is not read.
+    /// Publishes, acknowledgements and calls of one client that wait for their answer; beyond it
+    /// the client is not read.
     pub unanswered_max: u32,
-    /// Bytes of such publishes; what was read before the bound was reached may go beyond it.
+    /// Bytes of such publishes and calls; what was read before the bound was reached may go beyond
+    /// it.
     pub append_bytes_max: usize,
+    /// Bytes that wait to be written to a client beyond which answers to its calls are dropped: it
+    /// gets an error in their place.
+    pub answer_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -53,6 +59,7 @@ impl Default for Limits {
             page_bytes: 256 << 10,
             unanswered_max: 1024,
             append_bytes_max: 4 << 20,
+            answer_bytes_max: 16 << 20,
         }
     }
 }
@@ -98,7 +105,7 @@ pub struct Ticket {
     pub client: ClientKey,
     /// The id that the client gave it.
     pub id: Option<i64>,
-    /// What it holds of the client's bound on publishes that wait, in bytes.
+    /// What it holds of the client's bound on publishes and calls that wait, in bytes.
     pub bytes: usize,
 }
 
@@ -157,6 +164,13 @@ pub enum Request {
         /// What for.
         history: Box<History>,
     },
+    /// Ask every worker who watches something; answered by [`crate::Worker::handle_presence`].
+    Presence {
+        /// For the answer.
+        ticket: Ticket,
+        /// What is watched.
+        topics: Pattern,
+    },
     /// Load the cursor of a device; answered by [`crate::Worker::handle_cursor`].
     Cursor {
         /// For the answer.
@@ -194,6 +208,34 @@ pub enum Request {
         takeover: bool,
         /// Whether the client is known and its session is to be extended.
         is_refresh: bool,
+    },
+    /// Give a call to what handles it; answered by [`crate::Worker::handle_called`].
+    Call {
+        /// For the answer.
+        ticket: Ticket,
+        /// The call.
+        call: Box<Call>,
+        /// Who calls.
+        client: ClientId,
+        /// Its user.
+        user: Option<Arc<str>>,
+    },
+    /// Let the client handle commands, in place of those that it handled; answered by
+    /// [`crate::Worker::handle_handling`].
+    Handle {
+        /// For the answer.
+        ticket: Ticket,
+        /// Which commands; may be none.
+        patterns: Vec<Pattern>,
+    },
+    /// A handler has done what it was called for; answered by [`crate::Worker::handle_resulted`].
+    Result {
+        /// For the answer.
+        ticket: Ticket,
+        /// Names the call.
+        call_id: u64,
+        /// JSON text, or what went wrong.
+        result: Result<Bytes, Error>,
     },
     /// Show the client that the server lives, and find out whether it does.
     Heartbeat {

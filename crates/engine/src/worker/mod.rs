@@ -19,6 +19,8 @@ mod including;
 mod locating;
 /// Who gets a new event.
 mod matching;
+/// Commands that go to what handles them.
+mod calling;
 /// Acknowledgements.
 mod cursors;
 /// New events go to live readers.
@@ -29,6 +31,8 @@ mod fill;
 mod gaps;
 /// What lies behind a cursor.
 mod ahead;
+/// Who watches a topic.
+mod presence;
 /// History that comes apart from the live order.
 mod replay;
 /// Chosen events become slices of a client's write.
@@ -60,6 +64,7 @@ pub use interface::{
     ClientKey, Connect, Counters, Limits, LocateTicket, Now, Request, SessionTokens, SessionView,
     Ticket,
 };
+pub use presence::Presence;
 pub(crate) use remembering::Remembering;
 pub use remembering::{Remember, Remembered};
 pub use snapshot::Snapshot;

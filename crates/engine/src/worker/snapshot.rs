@@ -5,7 +5,7 @@ use protocol::{
     SubscriptionId,
 };
 
-use super::{ClientKey, Now, Remembering, Worker};
+use super::{ClientKey, Now, Remembering, Ticket, Worker};
 use crate::grants::Grants;
 use crate::index::SubscriptionKey;
 use crate::render::Rendering;
@@ -38,6 +38,8 @@ pub struct Snapshot {
     gaps: Vec<ToldGap>,
     /// It gets nothing more than what was not written.
     is_closing: bool,
+    /// Commands of others that it handles.
+    handles: Vec<Pattern>,
     /// Commands that were not carried out, in order.
     commands: Vec<ClientRequest>,
     /// Bytes that were not written.
@@ -58,7 +60,7 @@ struct Kept {
 }
 
 impl Worker {
-    /// Takes a client out, whole. Appends that it waits for are answered to nobody.
+    /// Takes a client out, whole. Appends and calls that it waits for are answered to nobody.
     pub fn snapshot(&mut self, now: Now, key: ClientKey) -> Option<Snapshot> {
         self.now = now;
         self.session(key)?;
@@ -94,6 +96,7 @@ impl Worker {
             endings: rare.endings,
             gaps: rare.gaps,
             is_closing: session.is_closing,
+            handles: rare.handles,
             commands,
             unsent: session.outbox.map(|outbox| outbox.to_vec()).unwrap_or_default(),
         })
@@ -190,6 +193,11 @@ impl Worker {
             self.restore_reader(key.place, reader, &epoch);
         }
         self.restore_outbox(key.place, &snapshot.unsent);
+        if !snapshot.handles.is_empty() {
+            let ticket = Ticket { client: key, id: None, bytes: 0 };
+            // What it was allowed then, it may not be any more.
+            let _ = self.become_handler(ticket, snapshot.handles);
+        }
         for command in snapshot.commands {
             self.handle_command(now, key, command);
         }

@@ -3,7 +3,9 @@ use std::sync::Arc;
 use crate::dialect::Dialect;
 use crate::topic::Topic;
 
+pub mod gesture;
 pub mod native;
+pub mod speech;
 /// What dialects share in how they spell things; none decides anything.
 pub mod spelling;
 pub mod studio;
@@ -11,7 +13,7 @@ pub mod table;
 pub mod trainer;
 
 /// The names of all dialects, as configurations have them.
-pub const NAMES: &[&str] = &["native", "studio", table::NAME, "trainer"];
+pub const NAMES: &[&str] = &["native", "gesture", "speech", "studio", table::NAME, "trainer"];
 
 /// What an endpoint sets for its dialect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub struct Settings {
 /// subprotocols choose.
 pub fn of(name: &str, settings: &Settings) -> (Arc<dyn Dialect>, Vec<Arc<dyn Dialect>>) {
     match name {
+        "gesture" => (Arc::new(gesture::Gesture::new(settings)), Vec::new()),
+        "speech" => (Arc::new(speech::Speech::new(settings)), Vec::new()),
         "studio" => (Arc::new(studio::Studio::new(settings)), Vec::new()),
         table::NAME => (Arc::new(table::Table::new(settings)), Vec::new()),
         "trainer" => (Arc::new(trainer::Trainer::new(settings)), Vec::new()),

@@ -74,6 +74,8 @@ settings! {
         publish: Vec<Pattern> = Vec::new() => Live;
         /// Patterns of commands that they may send.
         command: Vec<Pattern> = Vec::new() => Live;
+        /// Patterns of commands of others that they may handle.
+        handle: Vec<Pattern> = Vec::new() => Live;
         /// Bounds that hold for them instead of their endpoint's.
         limits: Option<ClientLimits>, unset "those of the endpoint" => Live;
     }

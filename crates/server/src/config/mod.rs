@@ -32,6 +32,8 @@ mod units;
 mod values;
 /// Settings that are one of a few words.
 mod words;
+/// A file with a JSON Schema, read and compiled.
+mod schema_file;
 
 /// The sections that stand once in a file.
 mod sections;
@@ -52,6 +54,8 @@ mod routes;
 mod rules;
 /// What must hold of `[auth]`.
 mod auth_rules;
+/// What must hold of sources and where they are.
+mod source_rules;
 
 /// What this version refuses.
 mod not_yet;
@@ -81,6 +85,7 @@ pub use pem::PemFile;
 pub use problem::{ConfigErrors, Warnings};
 pub use reference::{SettingReference, reference_markdown, reference_settings, reference_toml};
 pub use routes::{Backend, Breaker, CommandRoute, Retry, Schema, Source, SourceKind};
+pub use schema_file::SchemaFile;
 pub use secret::SecretVariable;
 pub use sections::{
     Admin, Broker, BrokerKind, Limits, Listen, Log, LogFormat, LogLevel, Nats, Redis, Server, Tls,

@@ -22,13 +22,8 @@ use Refused::{Whole, Words};
 const REFUSALS: &[Refusal] = &[
     Refusal("listen.tls", Whole),
     Refusal("broker.kind", Words(&["nats", "redis"])),
-    Refusal("nats.url", Whole),
-    Refusal("redis.url", Whole),
     Refusal("auth.jwks", Whole),
     Refusal("endpoint.*.cors", Whole),
-    Refusal("command.*", Whole),
-    Refusal("source.*.kind", Words(&["nats", "redis"])),
-    Refusal("schema.*", Whole),
 ];
 
 /// What of the configuration this version refuses.

@@ -18,6 +18,8 @@ pub(super) fn broken(config: &Config, tree: &Node) -> Vec<Problem> {
     check.captures();
     check.endpoints();
     auth_rules::check(&mut check);
+    check.remotes();
+    check.sources();
     check.problems
 }
 
@@ -42,6 +44,11 @@ impl Check<'_> {
     pub(super) fn report(&mut self, title: String, places: &[(&str, &str)]) {
         let problem = self.problem(title, places);
         self.problems.push(problem);
+    }
+
+    pub(super) fn report_with_help(&mut self, title: String, places: &[(&str, &str)], help: &str) {
+        let problem = self.problem(title, places);
+        self.problems.push(problem.help(help));
     }
 
     fn admin(&mut self) {

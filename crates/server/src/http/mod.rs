@@ -74,6 +74,17 @@ pub(crate) struct Routes {
     pub(crate) admin: Router,
 }
 
+impl Routes {
+    /// The endpoint that is in the place of another one, from before a reload.
+    pub(crate) fn like(&self, before: &Endpoint) -> Option<&Rc<Endpoint>> {
+        let images = self.image_paths.iter().map(|one| &one.endpoint);
+        let mut all = self.endpoints.iter().chain([&self.events, &self.images]).chain(images);
+        all.find(|endpoint| {
+            endpoint.way.endpoint == before.way.endpoint && endpoint.listen == before.listen
+        })
+    }
+}
+
 /// A path at which the images of one topic are.
 pub(crate) struct ImagePath {
     pub(crate) topic: Topic,

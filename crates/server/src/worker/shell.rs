@@ -13,6 +13,8 @@ use super::inbox::{Input, WakeInbox};
 use super::knowing::Shown;
 use super::link::Failure;
 use crate::absent::{Continuity, Heir};
+use crate::auth::Principal;
+use crate::commands::{self, Caller};
 use crate::endpoint::{Coming, Endpoint};
 use crate::http::Routes;
 use crate::node::Node;
@@ -59,6 +61,8 @@ pub(crate) struct Client {
     continuity: Option<Box<Continuity>>,
     /// Where it came to.
     pub(crate) endpoint: Rc<Endpoint>,
+    /// Who it is, where that is known.
+    pub(super) principal: Option<Box<Principal>>,
     /// Ends it unless it shows soon who it is.
     pub(super) watch: Option<AbortHandle>,
 }
@@ -115,7 +119,8 @@ impl Shell {
 
     /// A client comes, to the place that was kept for it.
     pub(crate) fn connect(&mut self, coming: Coming, peer: Peer) -> ClientKey {
-        let Coming { connect, about, reservation, continuity, is_new, endpoint, refusal } = coming;
+        let Coming { connect, about, reservation, continuity, is_new, .. } = coming;
+        let (endpoint, refusal, principal) = (coming.endpoint, coming.refusal, coming.principal);
         let (now, id, user) = (self.now(), connect.client, connect.user.clone());
         let must_authenticate = connect.must_authenticate;
         let key = self.engine.connect(now, connect);
@@ -134,7 +139,16 @@ impl Shell {
             let continuity = continuity.map(Box::new);
             let watch =
                 must_authenticate.then(|| super::knowing::watch(&self.node, self.place, key));
-            *place = Some(Client { key, id, connected_at_ms, peer, continuity, endpoint, watch });
+            *place = Some(Client {
+                key,
+                id,
+                connected_at_ms,
+                peer,
+                continuity,
+                endpoint,
+                principal,
+                watch,
+            });
         }
         if user.is_some() {
             // What changed while it came.
@@ -158,6 +172,7 @@ impl Shell {
         self.remember(key);
         self.count_departure(key);
         self.forget_publisher(key);
+        self.node.commands.handlers.gone((self.place, key));
         self.engine.disconnect(now, key);
         let is_it = |client: &mut Client| client.key == key;
         let gone = self.clients.get_mut(key.place as usize).and_then(|at| at.take_if(is_it));
@@ -235,6 +250,7 @@ impl Shell {
                 self.engine.handle_acknowledged(now, ticket, result);
             }
             Input::History(ticket, result) => self.engine.handle_history(now, ticket, result),
+            Input::Called(ticket, result) => self.engine.handle_called(now, ticket, result),
             Input::Opened(stream) => self.release(stream),
             Input::Do(what) => what(self),
             Input::Accepted(..) | Input::Attached(_) | Input::Stop => {}
@@ -363,6 +379,32 @@ impl Shell {
                 let shown = Shown { device, takeover, is_refresh };
                 self.authenticate(ticket, &token, shown);
             }
+            Request::Presence { ticket, topics } => {
+                let node = self.node.clone();
+                tokio::task::spawn_local(async move {
+                    let presence = crate::presence::of(&node, &topics).await;
+                    inbox.push(Input::Do(Box::new(move |shell| {
+                        let now = shell.now();
+                        shell.engine.handle_presence(now, ticket, presence);
+                    })));
+                });
+            }
+            Request::Call { ticket, call, client, user } => {
+                let answer = move |result| inbox.push(Input::Called(ticket, result));
+                let caller = Caller { client: Some(client), user };
+                commands::call(&self.node, *call, caller, Box::new(answer));
+            }
+            Request::Handle { ticket, patterns } => {
+                let now = self.now();
+                self.node.commands.handlers.set((self.place, ticket.client), patterns);
+                self.engine.handle_handling(now, ticket, Ok(()));
+            }
+            Request::Result { ticket, call_id, result } => {
+                let now = self.now();
+                let connection = (self.place, ticket.client);
+                let taken = self.node.commands.handlers.result(connection, call_id, result);
+                self.engine.handle_resulted(now, ticket, taken);
+            }
             Request::Heartbeat { client } => self.heartbeat(client),
             Request::Restored { client, id, device, before } => {
                 self.restored(client, id, device, before);
@@ -418,6 +460,8 @@ impl Shell {
     }
 
     fn close_transport(&mut self, key: ClientKey, reason: CloseReason) {
+        // Nothing that it says is heard any more.
+        self.node.commands.handlers.gone((self.place, key));
         // It gets nothing more, so a successor need not wait for the end of its connection.
         // With a newer token it comes back, too.
         if reason.should_reconnect() || reason == CloseReason::Unauthorized {

@@ -25,8 +25,14 @@ mod demo;
 mod publish;
 /// `tidings subscribe`.
 mod subscribe;
+/// `tidings call`.
+mod call;
+/// `tidings handle`.
+mod handle;
 /// `tidings history`.
 mod history;
+/// `tidings presence`.
+mod presence;
 /// `tidings streams`.
 mod streams;
 /// `tidings connections`.
@@ -97,7 +103,10 @@ enum Command {
     Demo(demo::Args),
     Publish(publish::Args),
     Subscribe(subscribe::Args),
+    Call(call::Args),
+    Handle(handle::Args),
     History(history::Args),
+    Presence(presence::Args),
     Streams(streams::Args),
     Connections(connections::Args),
     Health(health::Args),
@@ -121,7 +130,10 @@ pub(crate) fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args, &mut out),
         Command::Publish(args) => publish::run(args, &globals, &mut out),
         Command::Subscribe(args) => subscribe::run(args, &globals, &mut out),
+        Command::Call(args) => call::run(args, &globals, &mut out),
+        Command::Handle(args) => handle::run(args, &globals, &mut out),
         Command::History(args) => history::run(args, &globals, &mut out),
+        Command::Presence(args) => presence::run(args, &globals, &mut out),
         Command::Streams(args) => streams::run(args, &globals, &mut out),
         Command::Connections(args) => connections::run(args, &globals, &mut out),
         Command::Health(args) => health::run(args, &globals, &mut out),

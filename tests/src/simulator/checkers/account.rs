@@ -168,12 +168,21 @@ impl<'h> Account<'h> {
                 vec![self.begin(body, begun, false, asked, put)]
             }
             (Command::Unsubscribe(what), Answer::Unsubscribed) => {
+                self.hand_over(put);
                 self.end(what);
-                let heads = self.history.ledgers.iter().map(|ledger| ledger.head_at(put.at));
-                self.handed_over = heads.collect();
                 Vec::new()
             }
             _ => Vec::new(),
+        }
+    }
+
+    /// Something is unsubscribed: in each stream up to the head of the epoch in which the
+    /// connection is, which may be over already.
+    fn hand_over(&mut self, put: Put) {
+        for (at, handed_over) in self.handed_over.iter_mut().enumerate() {
+            let epoch = self.held.iter().find_map(|held| held.begun.get(&at)).map(|(of, _)| of);
+            let ledger = epoch.and_then(|epoch| self.history.ledgers[at].epoch(epoch));
+            *handed_over = ledger.map_or(0, |ledger| ledger.head_at(put.at));
         }
     }
 
@@ -226,6 +235,7 @@ impl<'h> Account<'h> {
 
     /// A stream began an epoch: what was subscribed holds for all that follows `to` in it.
     pub fn begin_epoch(&mut self, at: usize, epoch: &Epoch, to: Seq) {
+        self.handed_over[at] = 0;
         for held in &mut self.held {
             if let Some(begun) = held.begun.get_mut(&at)
                 && begun.0 != *epoch

@@ -7,9 +7,6 @@ use super::{Verdict, broken};
 use crate::simulator::record::Put;
 use crate::simulator::wire::EventFrame;
 
-/// How much later than a worker's last input its clients may write, in ms.
-const LATE_MS: u64 = 4;
-
 /// Moves and changes so far: between two of them a reader goes on undisturbed.
 type Turn = (u64, u64);
 
@@ -70,7 +67,7 @@ impl Pace {
         let before = self.last.insert(key, (put.ms, turn));
         let interval_ms = if owner.latest { u64::from(owner.interval_ms) } else { 0 };
         match before {
-            Some((ms, same)) if same == turn && put.ms + LATE_MS < ms + interval_ms => broken(
+            Some((ms, same)) if same == turn && put.ms < ms + interval_ms => broken(
                 "rate",
                 format!("s{at}:{} came {} ms behind its topic's last", event.seq, put.ms - ms),
             ),

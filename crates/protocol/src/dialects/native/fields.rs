@@ -64,6 +64,11 @@ impl<'a> Fields<'a> {
         Some(Value { raw, path: Path::Field(path, name) })
     }
 
+    /// Whether empty values may be left out.
+    pub(super) fn is_protobuf(&self) -> bool {
+        matches!(self, Self::Protobuf(_))
+    }
+
     /// The field of that key, or the error that it is missing.
     pub(super) fn require<'p>(&self, path: &'p Path<'p>, key: Key) -> Result<Value<'p, 'a>, Error> {
         let (name, _) = key;

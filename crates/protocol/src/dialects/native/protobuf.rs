@@ -192,6 +192,9 @@ fn push_error(error: &Error, out: &mut Writer<'_>) {
     if let Some(ms) = error.retry_after_ms {
         out.uint(3, ms);
     }
+    if let Some(details) = &error.details {
+        out.str(4, details);
+    }
 }
 
 fn push_gap(gap: &Gap, out: &mut Writer<'_>) {

@@ -8,6 +8,7 @@ mod openapi;
 mod elsewhere;
 /// How much may be published at once.
 mod admission;
+mod call;
 mod connections;
 mod control;
 mod cursors;
@@ -15,6 +16,7 @@ mod events;
 mod health;
 mod metrics;
 mod page;
+mod presence;
 mod publish;
 mod streams;
 mod tokens;
@@ -28,7 +30,6 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 
 pub(crate) use admission::Admission;
-pub(super) use publish::append;
 
 use super::error::ApiError;
 use crate::node::Node;

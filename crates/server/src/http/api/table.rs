@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use super::{
-    connections, control, cursors, elsewhere, events, health, metrics, openapi, publish, streams,
-    tokens, users,
+    call, connections, control, cursors, elsewhere, events, health, metrics, openapi, presence,
+    publish, streams, tokens, users,
 };
 use crate::node::Node;
 
@@ -123,6 +123,8 @@ pub(super) fn admin() -> Vec<Route> {
         ),
         ("after", "go on where an earlier answer ended: its `next`"),
     ];
+    const PRESENCE: Meanings =
+        &[("topic", "who subscribes to a topic that this pattern selects; must be given")];
     const CLIENTS: Meanings = &[
         ("user", "only clients of this user"),
         (
@@ -137,6 +139,8 @@ pub(super) fn admin() -> Vec<Route> {
         route!(post "/v1/publish/{topic}" publish::publish_raw, "Publish the body as an event's data",
             query &[], body Some("Raw"), answer "Appended")
         .with_headers(AUDIENCE),
+        route!(post "/v1/call" call::call, "Send a command to what handles it",
+            query &[], body Some("Call"), answer "Called"),
         route!(get "/v1/streams" streams::list, "Every stream",
             query &[], body None, answer "Streams"),
         route!(get "/v1/streams/{name}" streams::show, "What a stream holds",
@@ -149,6 +153,8 @@ pub(super) fn admin() -> Vec<Route> {
             query CLIENTS, body None, answer "Connections"),
         route!(get "/v1/connections/{id}" connections::show, "A client",
             query &[], body None, answer "Connection"),
+        route!(patch "/v1/connections/{id}" connections::change, "Change a client's limits",
+            query &[], body Some("Limits"), answer "Changed"),
         route!(delete "/v1/connections/{id}" connections::close, "Close a client",
             query &[], body None, answer "Closed"),
         route!(put "/v1/connections/{id}/groups/{group}" connections::join, "Make a client a member of a group",
@@ -165,6 +171,8 @@ pub(super) fn admin() -> Vec<Route> {
             query &[], body Some("TokenRequest"), answer "Token"),
         route!(post "/v1/revocations" tokens::revoke, "Believe tokens no more, and end their sessions",
             query &[], body Some("Revocation"), answer "ClosedCount"),
+        route!(get "/v1/presence" presence::presence, "Who subscribes to a topic",
+            query PRESENCE, body None, answer "Presence"),
         route!(post "/v1/start" control::start, "Let publishing and delivery go on",
             query &[], body None, answer "Stopped"),
         route!(post "/v1/stop" control::stop, "Stop publishing and delivery; clients stay",

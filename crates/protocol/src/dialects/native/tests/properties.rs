@@ -169,9 +169,15 @@ fn any_event() -> impl Strategy<Value = Event> + Clone {
 
 fn any_message() -> impl Strategy<Value = Message> {
     let events = prop::collection::vec(any_event(), 0..4);
-    let error = (prop::sample::select(ErrorCode::ALL.to_vec()), ".*", any::<Option<u64>>());
-    let error =
-        error.prop_map(|(code, message, retry_after_ms)| Error { code, message, retry_after_ms });
+    let details = prop_oneof![Just(None), Just(Some("{\"ü\":[1,\r\n2]}")), Just(Some("null"))];
+    let codes = prop::sample::select(ErrorCode::ALL.to_vec());
+    let error = (codes, ".*", any::<Option<u64>>(), details);
+    let error = error.prop_map(|(code, message, retry_after_ms, details)| Error {
+        code,
+        message,
+        retry_after_ms,
+        details: details.map(Into::into),
+    });
     let names = (any::<u128>(), ".*", ".*", any::<Option<String>>(), any::<usize>());
     prop_oneof![
         names.prop_map(|(client, session, node, user, size)| Message::Welcome(Box::new(Welcome {
