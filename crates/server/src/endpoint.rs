@@ -225,6 +225,7 @@ fn allowing(grants: &Arc<Grants>, allow: &Allow) -> Arc<Grants> {
     grants.subscribe.extend_from_slice(&allow.subscribe);
     grants.publish.extend_from_slice(&allow.publish);
     grants.command.extend_from_slice(&allow.command);
+    grants.handle.extend_from_slice(&allow.handle);
     Arc::new(grants)
 }
 

@@ -88,11 +88,11 @@ impl World {
                 let answer = Box::new(move |result| to(Answered::History(ticket, result)));
                 engine::history::read(self.store.clone(), stream, selector, *history, answer);
             }
-            // Nobody there has a token, asks who is there, or how its connection does.
+            // Nobody there has a token, asks for status, or who is there.
             Request::Heartbeat { .. }
             | Request::Authenticate { .. }
-            | Request::Presence { .. }
-            | Request::Status { .. } => {}
+            | Request::Status { .. }
+            | Request::Presence { .. } => {}
             // Its people send and handle no commands.
             Request::Call { .. } | Request::Handle { .. } | Request::Result { .. } => {}
             Request::Restored { client, id, .. } => self.restored(node, client, id),

@@ -16,6 +16,8 @@ mod events;
 mod images;
 /// What a query asks to be subscribed to.
 mod query;
+/// What pages of other origins may read.
+mod cors;
 /// Errors as answers.
 mod error;
 /// The routes.
@@ -154,42 +156,59 @@ async fn answer(
     if let Err(refused) = guard::check(&node, &request, peer) {
         return Ok(whole(refused));
     }
-    let routes = shared.borrow().routes.clone();
-    let answer = match peer.side {
-        Side::Admin => route(&routes.admin, request).await,
-        Side::Public(listen) => {
-            let path = request.uri().path();
-            let is_it = |endpoint: &&Rc<Endpoint>| {
-                *endpoint.way.endpoint == *path && endpoint.listen == listen
-            };
-            if let Some(endpoint) = routes.endpoints.iter().find(is_it)
-                && upgrade::is_asked_for(&request)
-            {
-                whole(upgrade::answer(&shared, request, endpoint, peer, &line).await)
-            } else if path == &*routes.events.way.endpoint && request.method() == http::Method::GET
-            {
-                return Ok(events::answer(&shared, &request, &routes.events, peer, &line).await);
-            } else if request.method() == http::Method::GET
-                && let Some(found) = routes.image_paths.iter().find(|one| one.is_at(path, listen))
-            {
-                let (topic, images) = (found.topic.as_str(), &found.endpoint);
-                return Ok(images::answer(&shared, &request, topic, images, peer, &line).await);
-            } else if request.method() == http::Method::GET
-                && let Some(topic) = images::topic(path, &routes.images.way.endpoint)
-            {
-                return Ok(
-                    images::answer(&shared, &request, &topic, &routes.images, peer, &line).await
-                );
-            } else {
-                let here = routes.public.iter().find(|(address, _)| *address == listen);
-                match here {
-                    Some((_, router)) => route(router, request).await,
-                    None => whole(Response::new(Body::empty())),
-                }
-            }
+    match peer.side {
+        Side::Admin => {
+            let routes = shared.borrow().routes.clone();
+            Ok(route(&routes.admin, request).await)
         }
-    };
-    Ok(answer)
+        Side::Public(listen) => {
+            let readers = cors::Readers::of(&node.config(), &request, listen);
+            if let Some(told) = readers.as_ref().and_then(|readers| readers.preflight(&request)) {
+                return Ok(whole(told));
+            }
+            let mut answer = answer_public(&shared, request, listen, peer, &line).await;
+            if let Some(readers) = readers {
+                readers.allow(answer.headers_mut());
+            }
+            Ok(answer)
+        }
+    }
+}
+
+/// Answers at a public listener.
+async fn answer_public(
+    shared: &Shared,
+    request: Request<Incoming>,
+    listen: SocketAddr,
+    peer: Peer,
+    line: &Line,
+) -> Answer {
+    let routes = shared.borrow().routes.clone();
+    let path = request.uri().path();
+    let is_it =
+        |endpoint: &&Rc<Endpoint>| *endpoint.way.endpoint == *path && endpoint.listen == listen;
+    if let Some(endpoint) = routes.endpoints.iter().find(is_it)
+        && upgrade::is_asked_for(&request)
+    {
+        whole(upgrade::answer(shared, request, endpoint, peer, line).await)
+    } else if path == &*routes.events.way.endpoint && request.method() == http::Method::GET {
+        events::answer(shared, &request, &routes.events, peer, line).await
+    } else if request.method() == http::Method::GET
+        && let Some(found) = routes.image_paths.iter().find(|one| one.is_at(path, listen))
+    {
+        let (topic, images) = (found.topic.as_str(), &found.endpoint);
+        images::answer(shared, &request, topic, images, peer, line).await
+    } else if request.method() == http::Method::GET
+        && let Some(topic) = images::topic(path, &routes.images.way.endpoint)
+    {
+        images::answer(shared, &request, &topic, &routes.images, peer, line).await
+    } else {
+        let here = routes.public.iter().find(|(address, _)| *address == listen);
+        match here {
+            Some((_, router)) => route(router, request).await,
+            None => whole(Response::new(Body::empty())),
+        }
+    }
 }
 
 async fn route(router: &Router, request: Request<Incoming>) -> Answer {

@@ -1,6 +1,7 @@
 // The demo's page: what its parts show, fed by one client with two subscriptions.
 
 import { Client } from "./client.js";
+import { exampleCards } from "./examples.js";
 import { EventList, gapText } from "./events.js";
 import { Figures } from "./figures.js";
 
@@ -20,6 +21,8 @@ for (const command of server.commands) {
   line.textContent = command;
   byId("try").append(line);
 }
+
+byId("examples").append(...exampleCards(server.examples, host));
 
 const figures = new Figures(server.root);
 const list = new EventList(byId("events"));

@@ -5,6 +5,10 @@
 mod newest;
 /// How many events per second clients are sent.
 mod pace;
+/// Who sends what routes take in.
+mod input;
+mod gesture;
+mod speech;
 mod studio;
 mod table;
 mod trainer;
@@ -28,6 +32,8 @@ struct System {
 }
 
 const SYSTEMS: &[System] = &[
+    System { dialect: "gesture", paths: gesture::PATHS, routes: gesture::routes },
+    System { dialect: "speech", paths: speech::PATHS, routes: speech::routes },
     System { dialect: "studio", paths: studio::PATHS, routes: studio::routes },
     System { dialect: "table", paths: table::PATHS, routes: table::routes },
     System { dialect: "trainer", paths: trainer::PATHS, routes: trainer::routes },

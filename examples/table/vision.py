@@ -1,0 +1,55 @@
+"""Finds the balls in an image, by their difference from the empty table and by their colours."""
+
+import io
+
+import numpy as np
+from PIL import Image, ImageChops
+
+import camera
+import world
+
+_DIFFERENT = 20  # in brightness
+_ALIKE = 90  # the distance of two colours
+_AREA = np.pi * (world.RADIUS * camera.SCALE) ** 2
+_REACH = world.RADIUS * camera.SCALE + 1.5
+
+
+def _decode(jpeg):
+    return Image.open(io.BytesIO(jpeg)).convert("RGB")
+
+
+class Vision:
+    def __init__(self, empty):
+        self._empty = _decode(empty)
+        self._names = list(camera.COLOURS)
+        self._colours = np.array(list(camera.COLOURS.values()), np.float32)
+
+    def find(self, jpeg):
+        """The balls that are seen: name → (x, y) in metres."""
+        image = _decode(jpeg)
+        different = ImageChops.difference(image, self._empty).convert("L")
+        rows, columns = np.nonzero(np.asarray(different) > _DIFFERENT)
+        seen = np.asarray(image)[rows, columns].astype(np.float32)
+        distances = np.linalg.norm(seen[:, None] - self._colours, axis=2)
+        nearest = distances.argmin(axis=1)
+        nearest[distances.min(axis=1) > _ALIKE] = -1
+        places = np.column_stack([columns, rows]) + 0.5
+        found = {}
+        for ball, name in enumerate(self._names):
+            place = self._centre(places[nearest == ball])
+            if place is not None:
+                found[name] = (place - camera.MARGIN) / camera.SCALE
+        return found
+
+    @staticmethod
+    def _centre(places):
+        """The middle of the pixels of one ball; edges of other balls may have its colour, too."""
+        if len(places) < _AREA * 0.3:
+            return None
+        middle = np.median(places, axis=0)
+        for _ in range(3):
+            near = places[np.linalg.norm(places - middle, axis=1) < _REACH]
+            if len(near) < _AREA * 0.3:
+                return None
+            middle = near.mean(axis=0)
+        return middle
