@@ -20,6 +20,10 @@ mod filters;
 mod isolation;
 /// Clients that drop and come back.
 mod remembering;
+/// Events look as clients choose.
+mod looks;
+/// What is known of a connection, and of how far its client is.
+mod status;
 /// Histories, and commands that wait.
 mod histories;
 /// Sessions end with their tokens.

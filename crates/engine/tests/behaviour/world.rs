@@ -12,7 +12,7 @@ use engine::{
 use protocol::{
     Appended, ClientId, Command, Conversation, Draft, Durability, Epoch, Error, Event, Frame,
     FrameKind, Gap, GapReason, Message, Misspelled, Mode, Pattern, Payload, Position,
-    Request as Asked, Seq, Start, StreamName, Subscribe, Topic, Unsubscribe,
+    Request as Asked, Requests, Seq, Start, StreamName, Subscribe, Topic, Unsubscribe,
 };
 
 pub(crate) const STREAM: StreamIndex = StreamIndex(0);
@@ -83,7 +83,11 @@ struct Recorder {
     log: Log,
     /// The event that it cannot spell.
     broken: Rc<Cell<Seq>>,
+    looks: Looks,
 }
+
+/// Looks that clients chose, from [`CHOSEN`] on, and how many have each.
+type Looks = Rc<RefCell<Vec<(String, usize)>>>;
 
 impl Recorder {
     fn note(&mut self, rendering: Rendering, said: Said) {
@@ -137,6 +141,26 @@ impl Renderer for Recorder {
         false
     }
     fn positions(&mut self, _: Rendering, _: &[Position], _: &mut Vec<u8>) {}
+    fn vary(&mut self, _: Rendering, options: &str) -> Option<Rendering> {
+        let mut looks = self.looks.borrow_mut();
+        let free = looks.iter().position(|(known, _)| known == options);
+        let free = free.or_else(|| looks.iter().position(|(_, users)| *users == 0));
+        let at = free.unwrap_or(looks.len());
+        if options == REFUSED {
+            return None;
+        }
+        if at == looks.len() {
+            looks.push((String::new(), 0));
+        }
+        looks[at] = (options.to_owned(), looks[at].1 + 1);
+        Some(Rendering(CHOSEN + at as u16))
+    }
+    fn release(&mut self, rendering: Rendering) -> bool {
+        let mut looks = self.looks.borrow_mut();
+        let users = &mut looks[usize::from(rendering.0 - CHOSEN)].1;
+        *users -= 1;
+        *users == 0
+    }
 }
 
 /// The id of a request whose answer cannot be spelled.
@@ -144,12 +168,30 @@ pub(crate) const UNSPEAKABLE: i64 = 666;
 /// What cannot be read.
 pub(crate) const UNREADABLE: Frame<'_> = Frame::Text("unreadable");
 
-struct Silent;
+/// The first look that a client chooses has this rendering.
+pub(crate) const CHOSEN: u16 = 1_000;
+/// A look that there is no room for.
+pub(crate) const REFUSED: &str = "refused";
+
+/// Says nothing, and wants the look that its client last named.
+#[derive(Default)]
+struct Silent {
+    look: Option<Arc<str>>,
+}
 
 impl Conversation for Silent {
-    fn decode(&mut self, frame: Frame<'_>) -> Result<protocol::Requests, Misspelled> {
+    fn decode(&mut self, frame: Frame<'_>) -> Result<Requests, Misspelled> {
         assert_ne!(frame, UNREADABLE, "planted");
-        Ok(std::iter::once(Asked { id: None, command: Command::Ping }).collect())
+        if let Frame::Text(text) = frame {
+            self.look = (!text.is_empty()).then(|| text.into());
+        }
+        Ok([Asked { id: None, command: Command::Ping }].into_iter().collect())
+    }
+    fn look(&self) -> Option<&Arc<str>> {
+        self.look.as_ref()
+    }
+    fn restore_look(&mut self, options: &str) {
+        self.look = Some(options.into());
     }
     fn encode(&mut self, _: u64, _: &Message, _: &mut Vec<u8>) -> Option<FrameKind> {
         None
@@ -174,6 +216,7 @@ pub(crate) struct World {
     pub(crate) now: Now,
     /// The event that cannot be spelled.
     pub(crate) broken: Rc<Cell<Seq>>,
+    looks: Looks,
     log: Log,
     clients: u16,
     seq: Seq,
@@ -191,16 +234,17 @@ impl World {
             mode: Mode::EVERY,
         };
         let (log, broken) = (Log::default(), Rc::new(Cell::new(Seq::MAX)));
+        let looks = Looks::default();
         let worker = Worker::new(
             1,
             Arc::new(StreamTable::new(vec![spec])),
             &OnlyTail(tail.clone()),
             Arc::new(Asleep),
-            Box::new(Recorder { log: log.clone(), broken: broken.clone() }),
+            Box::new(Recorder { log: log.clone(), broken: broken.clone(), looks: looks.clone() }),
             Box::new(NoTokens),
             Limits { recent_bytes_max: 64 << 10, ..Limits::default() },
         );
-        Self { worker, tail, now: Now::default(), broken, log, clients: 0, seq: 0 }
+        Self { worker, tail, now: Now::default(), broken, looks, log, clients: 0, seq: 0 }
     }
 
     /// A client that may hold so many patterns.
@@ -228,7 +272,7 @@ impl World {
             expires_at_ms: None,
             must_authenticate: false,
             rendering: Rendering(self.clients),
-            conversation: Box::new(Silent),
+            conversation: Box::new(Silent::default()),
             subscriptions: Vec::new(),
             heartbeat_ms: u32::MAX,
             subscriptions_max,
@@ -326,6 +370,17 @@ impl World {
         *self.log.borrow_mut() = rest;
         let said: Vec<(Rendering, Said)> = said;
         said.into_iter().map(|(_, said)| said).collect()
+    }
+
+    /// How many clients have each look that was chosen.
+    pub(crate) fn users(&self) -> Vec<usize> {
+        self.looks.borrow().iter().map(|(_, users)| *users).collect()
+    }
+
+    /// A client says how events are to look to it.
+    pub(crate) fn choose(&mut self, client: ClientKey, look: &str) {
+        self.worker.handle_frame(self.now, client, Frame::Text(look), None);
+        self.write_all();
     }
 
     /// The gaps among what was said to it.

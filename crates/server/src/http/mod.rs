@@ -79,7 +79,8 @@ pub(crate) struct Routes {
 impl Routes {
     /// The endpoint that is in the place of another one, from before a reload.
     pub(crate) fn like(&self, before: &Endpoint) -> Option<&Rc<Endpoint>> {
-        let mut all = self.endpoints.iter().chain([&self.events, &self.images]);
+        let images = self.image_paths.iter().map(|one| &one.endpoint);
+        let mut all = self.endpoints.iter().chain([&self.events, &self.images]).chain(images);
         all.find(|endpoint| {
             endpoint.way.endpoint == before.way.endpoint && endpoint.listen == before.listen
         })

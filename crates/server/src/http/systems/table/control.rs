@@ -8,9 +8,9 @@ use protocol::{Draft, Error, ErrorCode, Payload};
 
 use super::system::{Manager, System};
 use super::{Result, answer, object};
-use crate::http::api;
 use crate::http::query::pairs;
 use crate::node::Node;
+use crate::publishing::append;
 
 /// How serious an alert may be.
 const LEVELS: [&str; 5] = ["debug", "info", "warning", "error", "critical"];
@@ -56,7 +56,7 @@ pub(super) async fn alert(
     let (_, topic) = topic.ok_or_else(|| Error::new(ErrorCode::NotFound, "there are no alerts"))?;
     let draft = Draft::new(topic.clone(), Payload::Json(data.into()));
     let unknown = || Err(Error::new(ErrorCode::Internal, "the broker did not answer"));
-    let appended = api::append(&node, vec![draft]).await.pop().unwrap_or_else(unknown)?;
+    let appended = append(&node, vec![draft]).await.pop().unwrap_or_else(unknown)?;
     let message = "the alert is on its way to everyone who subscribed to alert";
     Ok(answer(object! { "message": message, "level": level, "sequence": appended.seq }))
 }
