@@ -132,8 +132,8 @@ fn filtered(filter: Fields<'_>) -> Result<protocol::Request, String> {
     push_bytes(1, b"a", &mut body);
     push_bytes(7, &fields, &mut body);
     push_bytes(3, &body, &mut message);
-    let request = NativeProtobuf.decode(Frame::Binary(&message));
-    request.map_err(|misspelled| misspelled.error.message)
+    let requests = NativeProtobuf.decode(Frame::Binary(&message));
+    requests.map(|mut requests| requests.remove(0)).map_err(|misspelled| misspelled.error.message)
 }
 
 #[test]
@@ -179,14 +179,14 @@ fn published_bytes_mean_the_same() {
 
 fn json(message: &Message) -> Option<Value> {
     let mut out = Vec::new();
-    let kind = Native.encode(message, &mut out)?;
+    let kind = Native.encode(0, message, &mut out)?;
     assert_eq!(kind, FrameKind::Text);
     Some(serde_json::from_slice(&out).unwrap())
 }
 
 fn protobuf(message: &Message) -> Option<Value> {
     let mut out = Vec::new();
-    let Some(kind) = NativeProtobuf.encode(message, &mut out) else {
+    let Some(kind) = NativeProtobuf.encode(0, message, &mut out) else {
         assert_eq!(out, b"");
         return None;
     };
@@ -388,7 +388,7 @@ fn json_data_of_a_publish_stay_as_they_were() {
     push_bytes(1, b"t", &mut body);
     push_bytes(2, data, &mut body);
     push_bytes(5, &body, &mut message);
-    let request = NativeProtobuf.decode(Frame::Binary(&message)).unwrap();
+    let request = NativeProtobuf.decode(Frame::Binary(&message)).unwrap().remove(0);
     let protocol::Command::Publish(draft) = request.command else { panic!("no publish") };
     assert_eq!(draft.payload, Payload::Json(Bytes::from_static(data)));
 }

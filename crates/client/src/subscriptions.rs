@@ -319,7 +319,8 @@ fn first_seen(from: &Start, position: &Position, is_shared: bool) -> Seen {
     let Position { stream, epoch, seq } = position;
     let begin = match from {
         Start::Now => Some(*seq),
-        Start::Last(_) | Start::Since(_) | Start::Stored => None,
+        // In which epoch the seq was meant shows only in what comes.
+        Start::Last(_) | Start::Since(_) | Start::Stored | Start::After(_) => None,
         Start::Positions(asked) => {
             let asked = asked.iter().find(|asked| asked.stream == *stream && asked.epoch == *epoch);
             // A stream, or an epoch, that was not named starts at its first kept event.

@@ -313,21 +313,6 @@ impl Index {
         }
     }
 
-    /// A token has few beginnings; how the rest may begin is anybody's choice.
-    fn find_rests(
-        &self,
-        rests: &HashMap<Box<str>, NodeKey>,
-        token: &str,
-        found: &mut Vec<SubscriptionKey>,
-    ) {
-        let ends = token.char_indices().map(|(at, c)| at + c.len_utf8());
-        let starts = ends.filter_map(|end| token.get(..end));
-        for child in starts.filter_map(|start| rests.get(start)) {
-            let end = self.nodes.get(*child as usize);
-            found.extend(end.iter().flat_map(|end| &end.subscribers).map(|(key, _)| *key));
-        }
-    }
-
     /// Collects the subscriptions with a pattern that has a topic in common with `asked`, and that
     /// do not leave out all of it; one may come several times.
     pub(crate) fn overlapping(&self, asked: &Pattern, found: &mut Vec<SubscriptionKey>) {
@@ -346,53 +331,56 @@ impl Index {
         let Some((token, rest)) = asked.split_first() else {
             return found.extend(node.subscribers.iter().map(|(key, _)| *key));
         };
-        // In first place, wildcards hold back from the system's topics, on either side.
-        let is_first = at == ROOT;
-        let meets_wild = !(is_first && token.starts_with('$'));
-        if meets_wild {
-            if let Some(end) = node.any_rest.and_then(|child| self.nodes.get(child as usize)) {
-                found.extend(end.subscribers.iter().map(|(key, _)| *key));
+        let start = start_of_rest(token);
+        // What ends with this token takes whatever is below, beside what is right here.
+        let below = |child: NodeKey, found: &mut Vec<SubscriptionKey>| {
+            if start.is_some() {
+                self.overlap(child, &[], found);
+                self.overlap(child, &[">"], found);
+            } else {
+                self.overlap(child, rest, found);
             }
-            if let Some(child) = node.any_one {
-                self.overlap_below(child, token, rest, found);
-            }
-        }
-        let asked_start = start_of_rest(token);
-        let meets = |name: &str| match asked_start {
-            Some(start) => name.starts_with(start),
-            None => *token == "*",
         };
-        let is_held_back = |name: &str| is_first && meets(name) && name.starts_with('$');
-        for (start, child) in node.rests.iter().flat_map(|rests| rests.iter()) {
-            let begins = asked_start.unwrap_or(token).starts_with(&**start);
-            if (begins || meets(start)) && !is_held_back(start) {
-                let end = self.nodes.get(*child as usize);
-                found.extend(end.iter().flat_map(|end| &end.subscribers).map(|(key, _)| *key));
+        // In first place, wildcards hold back from the system's topics, on either side.
+        let is_system = |token: &str| at == ROOT && token.starts_with('$');
+        if !is_system(token) {
+            node.any_rest.iter().for_each(|end| self.overlap(*end, &[], found));
+            node.any_one.iter().for_each(|child| below(*child, found));
+        }
+        let is_any = *token == "*";
+        let is_held_back = |name: &str| (is_any || *token == ">") && is_system(name);
+        for (name, end) in node.rests.iter().flat_map(|rests| rests.iter()) {
+            let meets = match start {
+                Some(start) => name.starts_with(start) || start.starts_with(&**name),
+                None => is_any || token.starts_with(&**name),
+            };
+            if meets && !is_held_back(name) {
+                self.overlap(*end, &[], found);
             }
         }
-        if asked_start.is_some() || *token == "*" {
-            let seen = node.children.iter().filter(|(name, _)| meets(name) && !is_held_back(name));
-            for (_, child) in seen {
-                self.overlap_below(*child, token, rest, found);
+        if start.is_none() && !is_any {
+            node.children.get(*token).iter().for_each(|child| below(**child, found));
+            return;
+        }
+        for (name, child) in &node.children {
+            if name.starts_with(start.unwrap_or_default()) && !is_held_back(name) {
+                below(*child, found);
             }
-        } else if let Some(child) = node.children.get(*token) {
-            self.overlap(*child, rest, found);
         }
     }
 
-    /// Behind a token that `token` met: `>` takes what ends there, and meets the next as well.
-    fn overlap_below(
+    /// A token has few beginnings; how the rest may begin is anybody's choice.
+    fn find_rests(
         &self,
-        child: NodeKey,
+        rests: &HashMap<Box<str>, NodeKey>,
         token: &str,
-        rest: &[&str],
         found: &mut Vec<SubscriptionKey>,
     ) {
-        if start_of_rest(token).is_some() {
-            self.overlap(child, &[], found);
-            self.overlap(child, &[">"], found);
-        } else {
-            self.overlap(child, rest, found);
+        let ends = token.char_indices().map(|(at, c)| at + c.len_utf8());
+        let starts = ends.filter_map(|end| token.get(..end));
+        for child in starts.filter_map(|start| rests.get(start)) {
+            let end = self.nodes.get(*child as usize);
+            found.extend(end.iter().flat_map(|end| &end.subscribers).map(|(key, _)| *key));
         }
     }
 

@@ -107,4 +107,12 @@ impl Renderer for Isolated {
     fn positions(&mut self, rendering: Rendering, positions: &[Position], out: &mut Vec<u8>) {
         self.0.positions(rendering, positions, out);
     }
+
+    fn vary(&mut self, rendering: Rendering, options: &str) -> Option<Rendering> {
+        isolated(|| self.0.vary(rendering, options)).ok().flatten()
+    }
+
+    fn release(&mut self, rendering: Rendering) -> bool {
+        self.0.release(rendering)
+    }
 }

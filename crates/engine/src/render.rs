@@ -49,6 +49,18 @@ pub trait Renderer {
 
     /// Appends the positions that precede an event.
     fn positions(&mut self, rendering: Rendering, positions: &[Position], out: &mut Vec<u8>);
+
+    /// The look that `rendering` has with the options of a client, which is one user of it more;
+    /// `None` where there is no such look, or no room for it.
+    fn vary(&mut self, _rendering: Rendering, _options: &str) -> Option<Rendering> {
+        None
+    }
+
+    /// Such a look has one user less; whether it has none any more, and its number may come to mean
+    /// another.
+    fn release(&mut self, _rendering: Rendering) -> bool {
+        false
+    }
 }
 
 /// The stream of an event that is rendered.

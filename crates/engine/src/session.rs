@@ -102,6 +102,8 @@ pub(crate) struct Rare {
     pub(crate) replays: Vec<Replay>,
     /// Gaps that some reader has not reached yet, sorted; neighbours are one.
     pub(crate) gaps: Vec<ToldGap>,
+    /// Set where the client chose itself how events look to it.
+    pub(crate) look: Option<Look>,
     /// A command that waits for an answer from outside; those behind it wait too.
     pub(crate) subscribing: Option<Subscribing>,
     /// A history that is being read, in the same way: an answer is large, so there is one at a
@@ -113,6 +115,15 @@ pub(crate) struct Rare {
     pub(crate) waiting: VecDeque<Request>,
     /// Commands that it handles.
     pub(crate) handles: Vec<Pattern>,
+}
+
+/// How events look to a client that chose it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// In its dialect's words.
+    pub(crate) options: Arc<str>,
+    /// How events look to others.
+    pub(crate) plain: Rendering,
 }
 
 /// A range of a stream's seqs that the client was told it lost.

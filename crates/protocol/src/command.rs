@@ -40,8 +40,18 @@ pub enum Command {
     History(Box<History>),
     /// Says that the device has everything up to these positions, one per stream.
     Acknowledge(Vec<Position>),
+    /// Says the same of the stream that captures a topic, in the epoch that it is in, for dialects
+    /// that name neither; a client without a device has nothing that it could be stored for.
+    AcknowledgeTopic {
+        /// The topic.
+        topic: Topic,
+        /// The device has everything up to this seq.
+        seq: Seq,
+    },
     /// Asks whether the server answers.
     Ping,
+    /// Asks what the server knows of the client's connection.
+    Status,
     /// Sends a command to what handles it.
     Call(Box<Call>),
     /// Handles the commands that match these patterns from now on, and no others; with none, no
@@ -132,6 +142,9 @@ pub enum Start {
     Since(u64),
     /// After these positions; a stream that is not named starts at its first kept event.
     Positions(Vec<Position>),
+    /// After this seq in the epoch that each stream is in. Where a stream has not come so far, the
+    /// seq is of an epoch that is over, and all that is kept comes.
+    After(Seq),
     /// Behind what the device acknowledged; where it acknowledged nothing, with the first kept
     /// event.
     Stored,

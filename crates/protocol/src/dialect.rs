@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use crate::command::{Request, Subscribe};
@@ -57,6 +59,12 @@ pub trait Dialect: Send + Sync {
     /// look as any others do.
     fn has_replays(&self) -> bool {
         false
+    }
+
+    /// The same dialect with events as clients of these options want them, which are in the words
+    /// of [`Conversation::look`]; `None` where there is no such look.
+    fn variant(&self, _options: &str) -> Option<Arc<dyn Dialect>> {
+        None
     }
 
     /// How several events stand in one frame, or `None` where the dialect knows no batches.
@@ -129,6 +137,17 @@ pub trait Conversation {
     /// Appends `message` as it is spelled at this time, in ms since 1970; `None` where the dialect
     /// leaves it unsaid, and then nothing is appended.
     fn encode(&mut self, now_ms: u64, message: &Message, out: &mut Vec<u8>) -> Option<FrameKind>;
+
+    /// Options by which events look otherwise to this client than to others, where it has some: a
+    /// text that is the same whenever they are, for [`Dialect::variant`]. It is asked for after
+    /// every answer.
+    fn look(&self) -> Option<&Arc<str>> {
+        None
+    }
+
+    /// Takes up the options that the client had on an earlier connection, beside those that it
+    /// has by now.
+    fn restore_look(&mut self, _options: &str) {}
 }
 
 /// Input that is not a request in its dialect.

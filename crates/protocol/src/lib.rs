@@ -38,7 +38,9 @@ pub use dialect::{
 pub use error::{Error, ErrorCode};
 pub use event::{Audience, ClientId, Draft, Event, Payload, Publisher};
 pub use filter::{Filter, FilterSet};
-pub use message::{Answer, Appended, Interest, Message, Subscribed, SubscriptionId, Welcome};
+pub use message::{
+    Answer, Appended, Interest, Link, Message, Status, Subscribed, SubscriptionId, Welcome,
+};
 pub use pattern::Pattern;
 pub use position::{Durability, Epoch, Gap, GapReason, Position, SEQ_MAX, Seq, StreamName};
 pub use topic::Topic;

@@ -153,6 +153,8 @@ pub enum Answer {
         /// ms since 1970.
         time_ms: u64,
     },
+    /// To a question for status.
+    Status(Box<Status>),
     /// To a call: JSON text.
     Called(Bytes),
     /// To a handle, and to a result that was waited for.
@@ -169,6 +171,40 @@ pub enum Answer {
         /// Connections that subscribe, of users or not.
         clients: u64,
     },
+}
+
+/// What the server knows of a client's connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Status {
+    /// The client's id.
+    pub client: ClientId,
+    /// The authenticated user.
+    pub user: Option<Arc<str>>,
+    /// All that it subscribes to.
+    pub interests: Vec<Interest>,
+    /// Events that it was sent.
+    pub events_out: u64,
+    /// Bytes that it was sent.
+    pub bytes_out: u64,
+    /// Messages that it sent.
+    pub messages_in: u64,
+    /// What carries all that.
+    pub link: Link,
+}
+
+/// What is known of what carries a client's messages.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Link {
+    /// When it was opened, in ms since 1970.
+    pub connected_at_ms: u64,
+    /// Bytes that the client sent.
+    pub bytes_in: u64,
+    /// How long the answer to the last ping took, in ms.
+    pub latency_ms: Option<u64>,
+    /// From 0, bad, to 1, good: by latency and pings without an answer.
+    pub quality: f64,
+    /// Whether the client takes what it is sent and answers what it is asked.
+    pub is_alive: bool,
 }
 
 /// A pattern that a client subscribes to.

@@ -80,12 +80,14 @@ impl Pattern {
     }
 
     /// Orders patterns, the most specific first: at the first token in which two differ, a name
-    /// comes before `*`, and `*` before `>`. A pattern within another one comes before it.
-    pub fn generality(&self) -> Vec<u8> {
-        let rank = |token| match token {
-            ">" => 2,
-            "*" => 1,
-            _ => 0,
+    /// comes before a beginning such as `cr>`, the longest of these first, then `*`, and then `>`. A
+    /// pattern within another one comes before it.
+    pub fn generality(&self) -> Vec<u16> {
+        let rank = |token: &str| match (token, start_of_rest(token)) {
+            (">", _) => u16::MAX,
+            ("*", _) => u16::MAX - 1,
+            (_, Some(start)) => u16::MAX - 2 - u16::try_from(start.len()).unwrap_or(u16::MAX - 3),
+            (_, None) => 0,
         };
         self.tokens().map(rank).collect()
     }
@@ -216,8 +218,10 @@ mod tests {
 
     #[test]
     fn the_most_specific_pattern_comes_first() {
-        let sorted =
-            ["a.b.c", "a.b.*", "a.b.>", "a.*.c", "a.*.*", "a.*.>", "a.>", "*.b.c", "*.>", ">"];
+        let sorted = [
+            "a.b.c", "a.b.cr>", "a.b.c>", "a.b.*", "a.b.>", "a.b>", "a.*.c", "a.*.*", "a.*.>",
+            "a.>", "*.b.c", "*.>", ">",
+        ];
         for (at, narrow) in sorted.iter().enumerate() {
             for wide in sorted.iter().skip(at + 1) {
                 let (narrow, wide) = (pattern(narrow), pattern(wide));

@@ -176,6 +176,13 @@ pub(crate) fn images(node: &Node) -> Endpoint {
     like_websocket(node, node.native_endpoint("/v1/mjpeg", Transport::Mjpeg))
 }
 
+/// The endpoint of images at a path of their own, for whom an endpoint lets see their topic.
+pub(crate) fn images_beside(node: &Node, configured: &Configured, path: &str) -> Endpoint {
+    let images = node.native_endpoint(path, Transport::Mjpeg);
+    // Their clients answer no pings, and begin anew.
+    Endpoint { remember_ms: None, ..of(&node.config(), configured, images) }
+}
+
 /// What is set for `/v1/ws` holds for the other ways to the same events.
 fn like_websocket(node: &Node, native: Endpoint) -> Endpoint {
     let config = node.config();
@@ -218,6 +225,7 @@ fn allowing(grants: &Arc<Grants>, allow: &Allow) -> Arc<Grants> {
     grants.subscribe.extend_from_slice(&allow.subscribe);
     grants.publish.extend_from_slice(&allow.publish);
     grants.command.extend_from_slice(&allow.command);
+    grants.handle.extend_from_slice(&allow.handle);
     Arc::new(grants)
 }
 
@@ -264,6 +272,8 @@ pub(crate) struct Coming {
     /// Where it came to.
     pub(crate) endpoint: Rc<Endpoint>,
     pub(crate) refusal: Option<CloseReason>,
+    /// Who it is, where that is known.
+    pub(crate) principal: Option<Box<Principal>>,
 }
 
 impl Arrival {
@@ -346,7 +356,7 @@ impl Arrival {
             user,
             device,
             seat: None,
-            token_id: self.principal.token_id,
+            token_id: self.principal.token_id.clone(),
             issued_at_ms: self.principal.issued_at_ms,
             address: self.address,
             way: endpoint.way.clone(),
@@ -354,7 +364,17 @@ impl Arrival {
         };
         let (reservation, refusal) = (self.reservation, self.refusal);
         let endpoint = endpoint.clone();
-        let coming = Coming { connect, about, reservation, continuity, is_new, endpoint, refusal };
+        let principal = self.principal.is_known.then(|| Box::new(self.principal));
+        let coming = Coming {
+            connect,
+            about,
+            reservation,
+            continuity,
+            is_new,
+            endpoint,
+            refusal,
+            principal,
+        };
         (coming, if refusal.is_none() { self.requests } else { Vec::new() })
     }
 }

@@ -33,6 +33,8 @@ mod sources;
 mod commands;
 /// Bytes of events.
 mod rendering;
+/// Looks of events that clients chose.
+mod variants;
 /// How events look at each endpoint.
 mod wardrobe;
 /// Who is connected.
@@ -43,6 +45,10 @@ mod presence;
 mod memberships;
 /// What clients had that dropped, until they come back.
 mod absent;
+/// What clients did who have left.
+mod departures;
+/// How good a connection is.
+mod quality;
 /// Publishers that wait for consumers.
 mod gates;
 /// How often addresses connect.

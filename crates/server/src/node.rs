@@ -16,6 +16,7 @@ use crate::auth::{Authority, Principal, Revoked};
 use crate::clock::Clock;
 use crate::commands::Commands;
 use crate::config::{Access, Allow, Config, Refusal, Schema, StreamCompression, TokenPlace};
+use crate::departures::Departures;
 use crate::endpoint::{Endpoint, Spoken};
 use crate::gates::Gates;
 use crate::http::Admission;
@@ -49,6 +50,8 @@ pub struct Node {
     pub(crate) absent: Absent,
     /// What it counts beside the workers.
     pub metrics: Metrics,
+    /// What clients did who have left.
+    pub(crate) departures: Departures,
     /// Tokens that are not believed any more.
     pub(crate) revoked: Revoked,
     authority: ArcSwap<Authority>,
@@ -120,6 +123,7 @@ impl Node {
             memberships: Memberships::default(),
             absent: Absent::default(),
             metrics: Metrics::default(),
+            departures: Departures::default(),
             revoked: Revoked::default(),
             authority: ArcSwap::from_pointee(Authority::new(&parts.config.auth)),
             services,

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use crate::config::{Changes, Config, diff};
 use crate::node::Node;
+use crate::worker::Shell;
 
 /// Reads the configuration anew and lets take hold what can without a restart.
 ///
@@ -15,7 +16,11 @@ pub async fn reload(node: &Arc<Node>) -> Result<Changes, String> {
     keep_what_needs_a_restart(&old, &mut new);
     node.set_config(new);
     let for_routes = node.clone();
-    node.ask_all(move |shell| shell.routes = Rc::new(crate::http::routes(&for_routes))).await;
+    let take_up = move |shell: &mut Shell| {
+        shell.routes = Rc::new(crate::http::routes(&for_routes));
+        shell.take_up_roles();
+    };
+    node.ask_all(take_up).await;
     tracing::info!(live = ?changes.live, restart_needed = ?changes.restart_needed, "reloaded");
     Ok(changes)
 }

@@ -9,6 +9,7 @@ use protocol::{
 use websocket::{Deflater, Encoder, Frame, Opcode};
 
 use crate::transports::mjpeg;
+use crate::variants::{Variants, Wanted};
 
 /// What a frame's envelope takes besides topic and data; only a hint for the header's room.
 const ENVELOPE_BYTES: usize = 120;
@@ -59,7 +60,9 @@ pub(crate) struct Compression {
 
 /// Makes bytes of events, by the looks of this node; a [`Rendering`] is a place among them.
 pub(crate) struct Looks {
-    looks: Arc<[Look]>,
+    /// Those of the node, and behind them those that clients of this worker chose.
+    looks: Vec<Look>,
+    variants: Variants,
     /// Streams whose events are never compressed.
     plain: HashSet<StreamName>,
     scratch: Vec<u8>,
@@ -69,8 +72,9 @@ pub(crate) struct Looks {
 
 impl Looks {
     /// Renders by these looks; events of `plain` streams are never compressed.
-    pub(crate) fn new(looks: Arc<[Look]>, plain: HashSet<StreamName>) -> Self {
-        Self { looks, plain, scratch: Vec::new(), deflaters: BTreeMap::new() }
+    pub(crate) fn new(looks: &[Look], plain: HashSet<StreamName>) -> Self {
+        let (looks, variants, scratch) = (looks.to_vec(), Variants::default(), Vec::new());
+        Self { looks, variants, plain, scratch, deflaters: BTreeMap::new() }
     }
 
     fn look(&self, rendering: Rendering) -> Option<&Look> {
@@ -251,6 +255,33 @@ impl Renderer for Looks {
 
     fn positions(&mut self, _rendering: Rendering, positions: &[Position], out: &mut Vec<u8>) {
         push_id(positions, out);
+    }
+
+    fn vary(&mut self, rendering: Rendering, options: &str) -> Option<Rendering> {
+        let free = match self.variants.want(rendering, options) {
+            Wanted::Known(known) => return Some(known),
+            Wanted::New(free) => free,
+            Wanted::TooMany => return None,
+        };
+        let plain = self.look(rendering)?;
+        let look = Look { dialect: plain.dialect.variant(options)?, framing: plain.framing };
+        let new = match free {
+            Some(free) => {
+                *self.looks.get_mut(usize::from(free.0))? = look;
+                free
+            }
+            None => {
+                let new = Rendering(u16::try_from(self.looks.len()).ok()?);
+                self.looks.push(look);
+                new
+            }
+        };
+        self.variants.add(new, rendering, options);
+        Some(new)
+    }
+
+    fn release(&mut self, rendering: Rendering) -> bool {
+        self.variants.release(rendering)
     }
 }
 

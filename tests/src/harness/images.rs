@@ -18,10 +18,15 @@ pub struct Images {
 impl Images {
     /// Asks for `/v1/mjpeg/{what}` over a socket that holds few bytes.
     pub async fn open(address: SocketAddr, what: &str) -> Self {
+        Self::open_at(address, &format!("/v1/mjpeg/{what}")).await
+    }
+
+    /// Asks for the images at a path, likewise.
+    pub async fn open_at(address: SocketAddr, path: &str) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
         let mut stream = socket.connect(address).await.unwrap();
-        let request = format!("GET /v1/mjpeg/{what} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let (raw, body, opening) = Default::default();
         let mut images = Self { stream, raw, body, opening, has_ended: false };

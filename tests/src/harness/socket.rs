@@ -322,6 +322,13 @@ impl Socket {
         ok.clone()
     }
 
+    /// Sends a request, and the code of its refusal, leaving out what comes before.
+    pub async fn refused(&mut self, verb: &str, body: Value) -> String {
+        let answer = self.ask_seeing(verb, body, drop).await;
+        let code = answer["error"]["code"].as_str();
+        code.unwrap_or_else(|| panic!("{verb} should be refused, not {answer}")).to_owned()
+    }
+
     /// Sends a request, and the `error` of its answer. Nothing else may come before.
     pub async fn ask_refused(&mut self, verb: &str, body: Value) -> Value {
         let answer = self.ask_seeing(verb, body, |other| panic!("unasked: {other}")).await;

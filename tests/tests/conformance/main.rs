@@ -19,7 +19,7 @@ mod subscribing;
 macro_rules! for_every_dialect {
     ($($behaviour:ident),* $(,)?) => {$(
         mod $behaviour {
-            for_every_dialect!(@ $behaviour native speech table trainer gesture studio);
+            crate::for_every_dialect!(@ $behaviour native speech table trainer gesture studio);
         }
     )*};
     (@ $behaviour:ident $($dialect:ident)*) => {$(

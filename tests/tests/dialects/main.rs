@@ -3,4 +3,8 @@
 // A test fails by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod gesture;
+mod speech;
+mod studio;
+mod table;
 mod trainer;

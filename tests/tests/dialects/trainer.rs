@@ -10,10 +10,12 @@ use tidings_tests::vectors;
 
 const PROFILE: &str = include_str!("../../../profiles/trainer.toml");
 
-/// The profile with its clients at a free address.
+/// The profile with its clients at a free address; whoever transcripts connect may handle commands.
 fn profile() -> (String, SocketAddr) {
     let clients = free_address();
-    (PROFILE.replace("127.0.0.1:8100", &clients.to_string()), clients)
+    let profile = PROFILE.replace("127.0.0.1:8100", &clients.to_string());
+    let role = "[auth.roles.anonymous]\nsubscribe = ['>']\nhandle = ['*.pause']\n";
+    (format!("{role}{profile}"), clients)
 }
 
 async fn connect(clients: SocketAddr, headers: &str) -> Socket {
@@ -203,6 +205,31 @@ async fn a_slow_client_keeps_nobody_waiting_and_misses_nothing() {
     for n in 0..1_000 {
         assert_eq!(next(&mut slow, "log").await["n"], n);
     }
+}
+
+#[tokio::test]
+async fn the_program_that_trains_connects_beside_its_clients() {
+    let (text, clients) = profile();
+    let _server = TestServer::start(&text);
+    let mut handler = Socket::open_at(clients, "/trainer/handlers").await;
+    handler.ask("handle", json!({ "commands": ["trainer.*"] })).await;
+    let mut socket = connect(clients, "").await;
+    let stop = json!({ "type": "command", "command": "stop", "args": { "save": true } });
+    ask(&mut socket, stop, "command_received").await;
+    let call = handler.json_with("call").await["call"].clone();
+    assert_eq!(
+        (&call["command"], &call["data"]),
+        (&json!("trainer.stop"), &json!({ "save": true }))
+    );
+    let error = json!({ "code": "BUSY", "message": "saving", "retry_after_ms": 500 });
+    handler.send(&json!({ "result": { "call_id": call["call_id"], "error": error } })).await;
+    let result = next(&mut socket, "command_result").await;
+    assert_eq!(
+        (&result["ok"], &result["error"]["code"]),
+        (&json!(false), &json!("COMMAND_FAILED"))
+    );
+    assert_eq!(result["error"]["retry_after_ms"], 500);
+    assert_eq!(result["error"]["details"]["code"], "BUSY");
 }
 
 #[tokio::test]

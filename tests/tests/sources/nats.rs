@@ -61,8 +61,7 @@ async fn data_headers_and_ids_become_those_of_events() {
     feeder.publish("a.last", "null").await;
     feeder.flush().await;
     let events = kept_events(&server, 6).await;
-    let data: Vec<_> =
-        events.iter().map(|event| (event["topic"].as_str().unwrap(), &event["data"]));
+    let data = events.iter().map(|event| (event["topic"].as_str().unwrap(), &event["data"]));
     let data: Vec<_> = data.collect();
     // A subject that several patterns match comes once.
     assert_eq!(data[0], ("a.b", &json!({ "z": 1.0, "a": "é" })));

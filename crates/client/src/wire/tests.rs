@@ -62,6 +62,7 @@ fn every_subscribe_is_read_as_meant() {
         Start::Now,
         Start::Last(7),
         Start::Since(1_790_000_000_000),
+        Start::After(3),
         Start::Positions(vec![position("a:e:1"), position("b:e:2")]),
     ];
     for start in starts {

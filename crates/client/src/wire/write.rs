@@ -192,6 +192,7 @@ fn push_start(out: &mut Vec<u8>, start: &Start) {
         Start::Stored => push_str(out, "stored"),
         Start::Last(count) => push_single(out, "last", |out| push_u64(out, u64::from(*count))),
         Start::Since(ms) => push_single(out, "since", |out| push_u64(out, *ms)),
+        Start::After(seq) => push_single(out, "after", |out| push_u64(out, *seq)),
         Start::Positions(positions) => {
             push_single(out, "positions", |out| push_positions(out, positions));
         }

@@ -113,6 +113,9 @@ impl Worker {
         for group in session.groups() {
             forget(&mut self.by_group, group, place);
         }
+        if let Some(look) = session.rare.as_ref().and_then(|rare| rare.look.as_ref()) {
+            self.forget_look(session.rendering, look.plain);
+        }
         Some(session)
     }
 
@@ -299,6 +302,11 @@ impl Worker {
                 || session.append_bytes >= self.limits.append_bytes_max;
             !waits && !answers && !session.is_closing
         })
+    }
+
+    /// What a client did so far.
+    pub fn counts(&self, key: ClientKey) -> Option<SessionCounts> {
+        self.session(key).map(|session| session.counts)
     }
 
     /// What an operator sees of a client.

@@ -82,6 +82,11 @@ impl Worker {
             Command::History(history) => self.history(ticket, *history),
             Command::Presence(topics) => self.ask_presence(ticket, topics),
             Command::Acknowledge(positions) => self.acknowledge(ticket, positions),
+            Command::AcknowledgeTopic { topic, seq } => self.acknowledge_topic(ticket, &topic, seq),
+            Command::Status => {
+                self.ask_status(ticket);
+                Ok(())
+            }
             Command::Ping => {
                 let time_ms = self.now.wall_ms;
                 self.reply(key, id, Ok(Answer::Pong { time_ms }));
@@ -107,6 +112,7 @@ impl Worker {
         self.counters.errors += u64::from(result.is_err());
         if self.session(key).is_some() {
             self.tell(key.place, &Message::Reply { id, result });
+            self.look_over(key);
         }
     }
 

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use protocol::{Answer, Error, ErrorCode, Position, Seq};
+use protocol::{Answer, Error, ErrorCode, Position, Seq, Topic};
 
 use super::{ClientKey, Now, Request, Ticket, Worker};
 use crate::cursors::Device;
@@ -24,6 +24,28 @@ impl Worker {
             session.unanswered += 1;
         }
         self.requests.push_back(Request::Acknowledge { ticket, device, positions: found });
+        Ok(())
+    }
+
+    /// A client says the same of the stream that captures a topic, in whichever epoch it is.
+    pub(super) fn acknowledge_topic(
+        &mut self,
+        ticket: Ticket,
+        topic: &Topic,
+        seq: Seq,
+    ) -> Result<(), Error> {
+        let uncaptured = || Error::new(ErrorCode::InvalidTopic, "no stream captures this topic");
+        let at = self.table.stream_of(topic).ok_or_else(uncaptured)?;
+        let (Some(spec), Some(stream)) = (self.table.spec(at), self.streams.get(at.get())) else {
+            return Err(uncaptured());
+        };
+        let position = Position { stream: spec.name.clone(), epoch: stream.epoch.clone(), seq };
+        let Some(session) = self.session(ticket.client) else { return Ok(()) };
+        if device_of(session).is_ok() {
+            return self.acknowledge(ticket, vec![position]);
+        }
+        self.delivered(session, &position)?;
+        self.reply(ticket.client, ticket.id, Ok(Answer::Acknowledged(Vec::new())));
         Ok(())
     }
 

@@ -190,6 +190,12 @@ pub enum Request {
         /// How far it has come in which streams.
         positions: Vec<(StreamIndex, Position)>,
     },
+    /// Say what is known of what carries a client's messages; answered by
+    /// [`crate::Worker::handle_status`].
+    Status {
+        /// For the answer.
+        ticket: Ticket,
+    },
     /// Find out whose token it is; answered by [`crate::Worker::handle_authenticated`].
     Authenticate {
         /// For the answer.

@@ -141,6 +141,7 @@ impl Worker {
         match &asked.start {
             Start::Now => Ok(None),
             Start::Positions(positions) => self.start_after(at, positions).map(Some),
+            Start::After(seq) => Ok(Some(self.start_after_seq(at, *seq))),
             Start::Last(_) if asked.mode.latest => Ok(Some(self.start_at_first(at))),
             Start::Last(_) | Start::Since(_) | Start::Stored => {
                 let all = &subscribing.found;
@@ -179,6 +180,17 @@ impl Worker {
         StartAt { after: first.saturating_sub(1), is_reset: false, truncated: false }
     }
 
+    /// After a seq that was heard of without its epoch: one that the stream has not come to is of
+    /// an earlier one.
+    fn start_after_seq(&self, at: StreamIndex, after: Seq) -> StartAt {
+        let first = self.start_at_first(at);
+        if self.streams.get(at.get()).is_some_and(|stream| after <= stream.read) {
+            StartAt { after, ..first }
+        } else {
+            StartAt { is_reset: true, ..first }
+        }
+    }
+
     fn start_after(&self, at: StreamIndex, positions: &[Position]) -> Result<StartAt, Error> {
         let (Some(spec), Some(stream)) = (self.table.spec(at), self.streams.get(at.get())) else {
             return Ok(self.start_at_first(at));
@@ -204,6 +216,6 @@ fn looked_for(body: &Subscribe) -> Option<Locate> {
         Start::Last(_) if body.mode.latest => None,
         Start::Last(count) => Some(Locate::Last(count)),
         Start::Since(time_ms) => Some(Locate::Since(time_ms)),
-        Start::Now | Start::Positions(_) | Start::Stored => None,
+        Start::Now | Start::Positions(_) | Start::After(_) | Start::Stored => None,
     }
 }

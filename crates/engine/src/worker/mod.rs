@@ -43,6 +43,10 @@ mod backfill;
 mod pages;
 /// What clients get back that cannot say where they were.
 mod remembering;
+/// How events look to clients that choose it.
+mod looks;
+/// What is known of a client's connection.
+mod status;
 /// What is due at a time.
 mod timers;
 /// Sessions are taken out and put back.

@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use protocol::{
     Answer, Command, Hello, Message, Position, Request as ClientRequest, Start, Subscribe,
@@ -7,6 +8,7 @@ use protocol::{
 
 use super::{ClientKey, Now, Ticket, Worker};
 use crate::index::{Subscription, SubscriptionKey};
+use crate::isolated::isolated;
 use crate::session::{Session, Subscribing};
 use crate::streams::StreamIndex;
 
@@ -20,6 +22,8 @@ const PINGS_MAX: usize = 8;
 pub struct Remembered {
     subscriptions: Vec<Subscribe>,
     positions: Vec<Position>,
+    /// How it chose that events look to it.
+    look: Option<Arc<str>>,
 }
 
 /// How a client is remembered.
@@ -49,7 +53,7 @@ pub(crate) struct Remembering {
 impl Remembered {
     /// Subscriptions, whose own starts mean nothing, and where they go on.
     pub fn new(subscriptions: Vec<Subscribe>, positions: Vec<Position>) -> Self {
-        Self { subscriptions, positions }
+        Self { subscriptions, positions, look: None }
     }
 
     /// About how much memory it takes.
@@ -60,7 +64,8 @@ impl Remembered {
             let filter = body.filter.as_ref().map_or(0, |filter| 8 * filter.as_str().len());
             size_of::<Subscribe>() + text + filter
         });
-        bodies.sum::<usize>() + self.positions.len() * (size_of::<Position>() + 64)
+        let look = self.look.as_ref().map_or(0, |look| look.len());
+        bodies.sum::<usize>() + look + self.positions.len() * (size_of::<Position>() + 64)
     }
 }
 
@@ -169,7 +174,9 @@ impl Worker {
             }
         }
         let positions = remembering.confirmed.clone();
-        (!subscriptions.is_empty()).then_some(Remembered { subscriptions, positions })
+        let look = session.rare.as_ref().and_then(|rare| rare.look.as_ref());
+        let look = look.map(|look| look.options.clone());
+        (!subscriptions.is_empty()).then_some(Remembered { subscriptions, positions, look })
     }
 
     fn body_of(&self, subscription: &Subscription) -> Subscribe {
@@ -213,7 +220,7 @@ impl Worker {
     }
 
     fn give_back(&mut self, key: ClientKey, left: Remembered) {
-        let Remembered { subscriptions: bodies, positions } = left;
+        let Remembered { subscriptions: bodies, positions, look } = left;
         let hello = Hello { resume: positions.clone(), ..Hello::default() };
         let command = Command::Hello(Box::new(hello));
         let request = ClientRequest { id: None, command };
@@ -243,6 +250,12 @@ impl Worker {
                 *known = before.cloned().unwrap_or_else(|| known.clone());
             }
         }
+        if let (Some(look), Some(session)) = (look, self.session_mut(key))
+            && isolated(|| session.conversation.restore_look(&look)).is_err()
+        {
+            return self.fail(key.place);
+        }
+        self.look_over(key);
         self.tell(key.place, &Message::Restored(begun));
         self.queue(key.place);
     }

@@ -15,7 +15,10 @@ use crate::streams::StreamIndex;
 /// All of a session, taken out of its worker between two inputs; another worker of the same
 /// streams can go on with it.
 pub struct Snapshot {
+    /// How events look to it where it did not choose that.
     rendering: Rendering,
+    /// What it chose.
+    look: Option<Arc<str>>,
     client: ClientId,
     user: Option<Arc<str>>,
     groups: Vec<Arc<str>>,
@@ -71,8 +74,10 @@ impl Worker {
         let commands: Vec<_> = first.into_iter().chain(rare.waiting).collect();
         // They are counted again when they are carried out.
         let commands_in = session.counts.commands_in.saturating_sub(commands.len() as u64);
+        let look = rare.look;
         Some(Snapshot {
-            rendering: session.rendering,
+            rendering: look.as_ref().map_or(session.rendering, |look| look.plain),
+            look: look.map(|look| look.options),
             client: session.client,
             user: session.user,
             groups: rare.groups,
@@ -172,6 +177,7 @@ impl Worker {
             rare: Some(Box::new(rare)),
         };
         let key = self.insert_session(session);
+        self.dress(key.place, snapshot.look);
         self.set_expiry(key, snapshot.expires_at_ms);
         let mut restored = Vec::new();
         for kept in snapshot.subscriptions {

@@ -9,10 +9,12 @@ pub mod speech;
 /// What dialects share in how they spell things; none decides anything.
 pub mod spelling;
 pub mod studio;
+pub mod table;
 pub mod trainer;
 
 /// The names of all dialects, as configurations have them.
-pub const NAMES: &[&str] = &["native", "gesture", "speech", "studio", "trainer"];
+pub const NAMES: &[&str] =
+    &["native", "gesture", "speech", "studio", table::NAME, "trainer"];
 
 /// What an endpoint sets for its dialect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +32,7 @@ pub fn of(name: &str, settings: &Settings) -> (Arc<dyn Dialect>, Vec<Arc<dyn Dia
         "gesture" => (Arc::new(gesture::Gesture::new(settings)), Vec::new()),
         "speech" => (Arc::new(speech::Speech::new(settings)), Vec::new()),
         "studio" => (Arc::new(studio::Studio::new(settings)), Vec::new()),
+        table::NAME => (Arc::new(table::Table::new(settings)), Vec::new()),
         "trainer" => (Arc::new(trainer::Trainer::new(settings)), Vec::new()),
         _ => (Arc::new(native::Native), vec![Arc::new(native::NativeProtobuf)]),
     }

@@ -36,7 +36,12 @@ impl Roles {
     pub(super) fn new(auth: &Auth) -> Self {
         let of = |name: &str| auth.roles.get(name).into_iter();
         let anonymous = standing_of(of("anonymous"), None).unwrap_or_default();
-        let default = standing_of(of("default"), None).ok();
+        let depends = |role: &Role| {
+            let patterns = role.subscribe.iter().chain(&role.publish).chain(&role.command);
+            patterns.chain(&role.handle).any(is_template)
+        };
+        let is_same_for_all = !of("default").any(depends);
+        let default = standing_of(of("default"), None).ok().filter(|_| is_same_for_all);
         Self { roles: auth.roles.clone(), anonymous, default }
     }
 
@@ -73,10 +78,11 @@ fn standing_of<'a>(
 
 fn add(granted: &mut Vec<Pattern>, more: &[Pattern], user: Option<&str>) -> Result<(), Error> {
     for pattern in more {
-        let pattern = if pattern.as_str().contains(USER_TEMPLATE) {
-            expanded(pattern, user)?
-        } else {
-            pattern.clone()
+        let pattern = match user {
+            _ if !is_template(pattern) => pattern.clone(),
+            Some(user) => expanded(pattern, user)?,
+            // What is a user's own is nobody's else.
+            None => continue,
         };
         if !granted.contains(&pattern) {
             granted.push(pattern);
@@ -85,15 +91,19 @@ fn add(granted: &mut Vec<Pattern>, more: &[Pattern], user: Option<&str>) -> Resu
     Ok(())
 }
 
+fn is_template(pattern: &Pattern) -> bool {
+    pattern.as_str().contains(USER_TEMPLATE)
+}
+
 /// The pattern with the user in it. A name that would be more than a part of one token, or any
 /// token, is refused.
-fn expanded(pattern: &Pattern, user: Option<&str>) -> Result<Pattern, Error> {
+fn expanded(pattern: &Pattern, user: &str) -> Result<Pattern, Error> {
     let wrong = || unauthorized("this user's name cannot stand in the topics that it may have");
-    let fits = |user: &&str| {
-        !user.is_empty()
-            && !user.chars().any(|c| matches!(c, '*' | '>' | '.' | '\0') || c.is_whitespace())
-    };
-    let user = user.filter(fits).ok_or_else(wrong)?;
+    let fits = !user.is_empty()
+        && !user.chars().any(|c| matches!(c, '*' | '>' | '.' | '\0') || c.is_whitespace());
+    if !fits {
+        return Err(wrong());
+    }
     let tokens = pattern.tokens().count();
     let expanded = Pattern::parse(&pattern.as_str().replace(USER_TEMPLATE, user));
     expanded.ok().filter(|expanded| expanded.tokens().count() == tokens).ok_or_else(wrong)
@@ -152,5 +162,15 @@ mod tests {
             assert!(roles.standing(&user(name, &[])).is_ok(), "{name:?}");
         }
         assert!(roles.standing(&user("größe$-_@{}", &["own"])).is_ok());
+        let shared = Principal { user: None, ..user("", &["own"]) };
+        let text: Vec<String> = roles
+            .standing(&shared)
+            .unwrap()
+            .grants
+            .subscribe
+            .iter()
+            .map(|p| p.to_string())
+            .collect();
+        assert_eq!(text, ["news.>"], "what is a user's own is no shared token's");
     }
 }

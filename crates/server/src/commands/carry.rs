@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::breaker::Breaker;
 use super::failure::{Failure, Kind};
 use super::{Caller, nats, route};
-use crate::config::{Backend, CommandRoute, Retry, Timespan};
+use crate::config::{Backend, CommandRoute, Retry, Template, Timespan};
 use crate::node::Node;
 
 /// How long a command is waited for that has no route.
@@ -44,6 +44,13 @@ impl Asked {
         push_str(&mut out, &self.id);
         out.push(b'}');
         out.into()
+    }
+
+    /// The call in the form of a service that knows nothing of calls, or else as it is.
+    pub(super) fn in_form(&self, form: Option<&Template>) -> Bytes {
+        let Some(form) = form else { return self.to_json() };
+        let data = serde_json::from_slice(&self.call.data).unwrap_or_default();
+        form.filled(&data).to_string().into()
     }
 }
 
@@ -117,7 +124,8 @@ async fn attempt(
     let result = match &route.to {
         Backend::Handler => in_time(plan, node.commands.handlers.call(node, asked)).await,
         Backend::Http(url) => {
-            let sent = node.commands.http.post(url.reveal(), asked, bytes_max);
+            let form = route.body.as_ref();
+            let sent = node.commands.http.post(url.reveal(), asked, form, bytes_max);
             in_time(plan, sent).await
         }
         Backend::Nats(subject) => {

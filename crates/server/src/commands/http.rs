@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::carry::{Asked, checked, too_large};
 use super::failure::{Failure, Kind};
+use crate::config::Template;
 
 /// What an error's body may have at most, in bytes: a page of a proxy is not read to its end.
 const ERROR_BYTES_MAX: usize = 64 << 10;
@@ -28,6 +29,7 @@ impl Http {
         &self,
         url: &str,
         asked: &Asked,
+        form: Option<&Template>,
         bytes_max: usize,
     ) -> Result<Bytes, Failure> {
         let Some(client) = self.client.get_or_init(client) else {
@@ -38,7 +40,7 @@ impl Http {
             .post(url)
             .header(CONTENT_TYPE, "application/json")
             .header("Idempotency-Key", &asked.id)
-            .body(asked.to_json());
+            .body(asked.in_form(form));
         let answer = request.send().await.map_err(|error| unsent(&error))?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         let most = if status.is_success() { bytes_max } else { ERROR_BYTES_MAX };

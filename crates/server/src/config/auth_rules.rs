@@ -48,9 +48,12 @@ fn tokens(check: &mut Check<'_>) {
 
 fn roles(check: &mut Check<'_>) {
     for (name, role) in &check.config.auth.roles {
-        for (field, patterns) in
-            [("subscribe", &role.subscribe), ("publish", &role.publish), ("command", &role.command)]
-        {
+        for (field, patterns) in [
+            ("subscribe", &role.subscribe),
+            ("publish", &role.publish),
+            ("command", &role.command),
+            ("handle", &role.handle),
+        ] {
             for (at, pattern) in patterns.iter().enumerate() {
                 let path = format!("auth.roles.{name}.{field}.{at}");
                 let has_user = pattern.as_str().contains(USER_TEMPLATE);
@@ -97,5 +100,73 @@ fn endpoints(check: &mut Check<'_>) {
             let path = format!("endpoint.{at}.auth");
             check.report(title, &[(&path, "set `auth.keys`, `auth.tokens` or `auth.http`")]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::tests::{options, titles_with, variables};
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_by_name() {
+        let key = |rest: &str| format!("[auth]\nkeys = [{{ id = \"a\", {rest} }}]");
+        for (text, title) in [
+            (key("algorithm = \"HS256\""), "key `a`: HS256 needs `secret_env`"),
+            (key("algorithm = \"ES256\""), "key `a`: ES256 needs `file`"),
+            (
+                key("algorithm = \"RS256\", secret_env = \"S\""),
+                "key `a`: RS256 has a public key and no secret; set `file`",
+            ),
+            (
+                key("algorithm = \"HS256\", secret_env = \"S\" }, { id = \"a\", algorithm = \"HS512\", secret_env = \"S\""),
+                "two keys are named `a`",
+            ),
+            (key("algorithm = \"HS256\", secret_env = \"UNSET\""), "the environment variable `UNSET` is not set"),
+            (key("algorithm = \"none\""), "`none` is not an algorithm"),
+            (
+                "[auth]\ntokens = [{ id = \"a\", secret_env = \"S\" }, { id = \"a\", secret_env = \"S\" }]".into(),
+                "two tokens are named `a`",
+            ),
+            ("[auth]\nhttp = \"nats://a\"".into(), "`nats://a` is no URL of a backend"),
+            (
+                "[auth.roles.default]\nsubscribe = [\"a.{user}\"]".into(),
+                "`a.{user}`: only `{sub}` can stand in braces",
+            ),
+            (
+                "[auth.roles.anonymous]\nsubscribe = [\"a.{sub}\"]".into(),
+                "`a.{sub}`: who is anonymous is no user",
+            ),
+            (
+                "[auth.roles.a]\nlimits = { concurrent_per_address = 1 }".into(),
+                "role `a`: `concurrent_per_address` holds before a role is known",
+            ),
+            (
+                "[[endpoint]]\npath = \"/a\"\nauth = \"required\"".into(),
+                "`/a` requires tokens, and nothing here can check one",
+            ),
+        ] {
+            let variables = variables(&[("S", "secret")]);
+            assert_eq!(titles_with(&options(&text), variables), [title], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_must_hold_a_public_key() {
+        let file = std::env::temp_dir().join(format!("tidings-{}.pem", std::process::id()));
+        let text =
+            format!("[auth]\nkeys = [{{ id = \"a\", algorithm = \"RS256\", file = {file:?} }}]");
+        for (pem, title) in [
+            ("nonsense", "key `a`: this is no public key for RS256 in PEM"),
+            (
+                "-----BEGIN PRIVATE KEY-----\n",
+                "key `a`: this is a private key; only the public one belongs here",
+            ),
+        ] {
+            std::fs::write(&file, pem).unwrap();
+            assert_eq!(titles_with(&options(&text), Vec::new()), [title]);
+        }
+        std::fs::remove_file(&file).unwrap();
+        let titles = titles_with(&options(&text), Vec::new());
+        assert!(titles[0].starts_with("cannot read "), "{titles:?}");
     }
 }

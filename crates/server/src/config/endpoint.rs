@@ -33,9 +33,12 @@ settings! {
         allow: Allow = Allow::default() => Live;
         /// Whether the HTTP routes of the dialect's system are served on its listener.
         routes: bool = false => Restart;
+        /// What the status route of the dialect's system says while the server is up, where it has one.
+        status: String = "online".to_owned() => Live;
         /// Web origins from which browsers may connect; `*` stands for all.
         origins: Vec<WebOrigin> = Vec::new() => Live;
-        /// Web origins whose pages may read plain HTTP answers; `*` stands for all.
+        /// Web origins whose pages may read plain HTTP answers: of the system's routes, and at
+        /// `/v1/ws` of everything below `/v1/`; `*` stands for all.
         cors: Vec<WebOrigin> = Vec::new() => Live;
         /// How often both sides show that they are alive.
         heartbeat: Timespan = Timespan::from_secs(30),
@@ -57,6 +60,8 @@ settings! {
         publish: Vec<Pattern> = Vec::new() => Live;
         /// Patterns of commands that they may send.
         command: Vec<Pattern> = Vec::new() => Live;
+        /// Patterns of commands of others that they may handle.
+        handle: Vec<Pattern> = Vec::new() => Live;
     }
 
     /// When and how strongly messages are compressed.

@@ -49,6 +49,8 @@ mod auth;
 
 /// `[[command]]`, `[[source]]`, `[[schema]]`: what reaches beyond topics and clients.
 mod routes;
+/// JSON with places to fill in.
+mod template;
 
 /// What must hold between sections, and what is built in.
 mod rules;
@@ -93,6 +95,7 @@ pub use sections::{
 pub use stream::{
     DEFAULT as DEFAULT_STREAM, Deliver, Durability, Retain, Stream, StreamCompression, WaitFor,
 };
+pub use template::Template;
 pub use units::{
     ByteSize, EndpointPath, HostName, ParseError, Period, Rate, Timespan, Url, WebOrigin,
 };

@@ -23,7 +23,6 @@ const REFUSALS: &[Refusal] = &[
     Refusal("listen.tls", Whole),
     Refusal("broker.kind", Words(&["nats", "redis"])),
     Refusal("auth.jwks", Whole),
-    Refusal("endpoint.*.cors", Whole),
 ];
 
 /// What of the configuration this version refuses.

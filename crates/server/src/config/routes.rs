@@ -5,6 +5,7 @@ use protocol::{Pattern, Topic};
 
 use super::schema_file::SchemaFile;
 use super::setting::settings;
+use super::template::Template;
 use super::units::{ByteSize, ParseError, Timespan, Url};
 use super::words::words;
 
@@ -16,6 +17,9 @@ settings! {
         name: Pattern => Live;
         /// `nats:SUBJECT`, an `http://` or `https://` URL, or `handler` for a connected client.
         to: Backend => Live;
+        /// The JSON that is posted to a URL instead of the call, for a service that has its own form:
+        /// `"${/name}"` stands for what this JSON pointer finds in the command's data.
+        body: Option<Template>, unset "the call: command, data, user, client and id" => Live;
         /// How long the client waits; covers all tries.
         timeout: Timespan = Timespan::from_secs(5),
             within Timespan::from_ms(1)..=Timespan::from_hours(1) => Live;

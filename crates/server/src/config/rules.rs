@@ -6,7 +6,7 @@ use protocol::dialects::native::{NAME_BYTES_MAX, is_device};
 use super::problem::Problem;
 use super::stream::{Durability, Stream};
 use super::tree::Node;
-use super::{Config, Deliver, auth_rules};
+use super::{Backend, Config, Deliver, auth_rules};
 use crate::http::systems;
 
 /// Everything that a configuration breaks. Numbers of items agree in `config` and `tree`.
@@ -20,6 +20,7 @@ pub(super) fn broken(config: &Config, tree: &Node) -> Vec<Problem> {
     auth_rules::check(&mut check);
     check.remotes();
     check.sources();
+    check.bodies();
     check.problems
 }
 
@@ -192,6 +193,17 @@ impl Check<'_> {
 }
 
 impl Check<'_> {
+    /// Only what is posted to a URL has a form of its own.
+    fn bodies(&mut self) {
+        for (at, route) in self.config.commands.iter().enumerate() {
+            if route.body.is_some() && !matches!(route.to, Backend::Http(_)) {
+                let title = format!("`{}` has a `body`, and is not sent to a URL", route.name);
+                let (body, to) = (format!("command.{at}.body"), format!("command.{at}.to"));
+                self.report(title, &[(&body, "the body"), (&to, "no URL")]);
+            }
+        }
+    }
+
     /// Routes of systems must not meet on one listener.
     fn systems(&mut self) {
         let endpoints = &self.config.endpoints;

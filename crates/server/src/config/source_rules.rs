@@ -1,3 +1,5 @@
+use protocol::Pattern;
+
 use super::rules::Check;
 use super::{Source, SourceKind};
 
@@ -55,6 +57,11 @@ impl Check<'_> {
             if source.user.as_ref().is_some_and(|user| !is_pointer(user)) {
                 let title = "`user` must be a JSON pointer".to_owned();
                 self.report(title, &[(&path("user"), "such as `/user_id`")]);
+            }
+            if let Some(number) = source.subjects.iter().position(Pattern::is_partial) {
+                let title = "NATS has no subjects that begin like this".to_owned();
+                let place = format!("source.{at}.subjects.{number}");
+                self.report(title, &[(&place, "`>` must stand alone")]);
             }
             let names = source.channels.iter().chain(&source.streams);
             if names.into_iter().any(String::is_empty) {

@@ -8,6 +8,7 @@ use protocol::{Pattern, StreamName, Topic};
 use super::routes::Backend;
 use super::schema::Shape;
 use super::setting::{Context, Setting};
+use super::template::Template;
 use super::tree::{Node, Value};
 use super::units::{
     ByteSize, EndpointPath, HostName, Rate, Timespan, Url, WebOrigin, digits_with_underscores,
@@ -77,6 +78,7 @@ text_settings! {
     SocketAddr: "address", address;
     Pattern: "pattern", |text| Pattern::parse(text).map_err(|error| reason(&error.message));
     Backend: "backend", from_str;
+    Template: "JSON", from_str;
     Topic: "topic", |text| Topic::parse(text).map_err(|error| reason(&error.message));
     StreamName: "stream name", stream_name;
 }

@@ -1,3 +1,5 @@
+use std::net::SocketAddr;
+
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, Request, StatusCode, header};
@@ -20,7 +22,10 @@ pub(super) fn check<B>(
     check_host(node, request, peer)?;
     if peer.side == Side::Admin {
         check_page(request.headers())?;
-        check_token(node, request)?;
+        // Whether a process lives is no secret; what starts it has no token.
+        if !matches!(request.uri().path(), "/healthz" | "/readyz") {
+            check_token(node, request.headers())?;
+        }
     }
     Ok(())
 }
@@ -56,6 +61,22 @@ fn check_host<B>(node: &Node, request: &Request<B>, peer: Peer) -> Result<(), Re
     Err(response(&error, Some(StatusCode::MISDIRECTED_REQUEST)))
 }
 
+/// Refuses who may not manage the server at a public listener: who has no admin token or, where
+/// none is configured, whoever is not on this machine and a page of this server's own.
+#[expect(clippy::result_large_err, reason = "the answer is used at once")]
+pub(super) fn check_manager(
+    node: &Node,
+    headers: &HeaderMap,
+    listener: SocketAddr,
+) -> Result<(), Response<Body>> {
+    check_page(headers)?;
+    if node.admin_token.is_some() || listener.ip().is_loopback() {
+        return check_token(node, headers);
+    }
+    let message = "management needs an admin token (setting `admin.token_env`)";
+    Err(response(&Error::new(ErrorCode::Forbidden, message), None))
+}
+
 /// A host without its port.
 fn name_of(host: &str) -> &str {
     match host.rsplit_once(':') {
@@ -88,13 +109,9 @@ pub(super) fn is_same_host(origin: &str, headers: &HeaderMap) -> bool {
 }
 
 #[expect(clippy::result_large_err, reason = "the answer is used at once")]
-fn check_token<B>(node: &Node, request: &Request<B>) -> Result<(), Response<Body>> {
+fn check_token(node: &Node, headers: &HeaderMap) -> Result<(), Response<Body>> {
     let Some(token) = &node.admin_token else { return Ok(()) };
-    // Whether a process lives is no secret; what starts it has no token.
-    if matches!(request.uri().path(), "/healthz" | "/readyz") {
-        return Ok(());
-    }
-    let given = request.headers().get(header::AUTHORIZATION);
+    let given = headers.get(header::AUTHORIZATION);
     let given = given.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
     // Digests are compared, so that the time says nothing about the token.
     if given.is_some_and(|given| Sha256::digest(given) == Sha256::digest(token)) {

@@ -16,6 +16,8 @@ mod events;
 mod images;
 /// What a query asks to be subscribed to.
 mod query;
+/// What pages of other origins may read.
+mod cors;
 /// Errors as answers.
 mod error;
 /// The routes.
@@ -37,6 +39,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
+use protocol::Topic;
 use socket::{Line, Socket};
 use tokio::net::TcpStream;
 use tower_service::Service as _;
@@ -66,9 +69,33 @@ pub(crate) struct Routes {
     pub(crate) events: Rc<Endpoint>,
     /// The endpoint of images, each topic below its path.
     pub(crate) images: Rc<Endpoint>,
+    /// Paths of their own that images of one topic have.
+    pub(crate) image_paths: Vec<ImagePath>,
     /// What public listeners serve beside endpoints, by their addresses.
     pub(crate) public: Vec<(SocketAddr, Router)>,
     pub(crate) admin: Router,
+}
+
+impl Routes {
+    /// The endpoint that is in the place of another one, from before a reload.
+    pub(crate) fn like(&self, before: &Endpoint) -> Option<&Rc<Endpoint>> {
+        let mut all = self.endpoints.iter().chain([&self.events, &self.images]);
+        all.find(|endpoint| {
+            endpoint.way.endpoint == before.way.endpoint && endpoint.listen == before.listen
+        })
+    }
+}
+
+/// A path at which the images of one topic are.
+pub(crate) struct ImagePath {
+    pub(crate) topic: Topic,
+    pub(crate) endpoint: Rc<Endpoint>,
+}
+
+impl ImagePath {
+    fn is_at(&self, path: &str, listen: SocketAddr) -> bool {
+        *self.endpoint.way.endpoint == *path && self.endpoint.listen == listen
+    }
 }
 
 /// What is known of a connection.
@@ -128,37 +155,59 @@ async fn answer(
     if let Err(refused) = guard::check(&node, &request, peer) {
         return Ok(whole(refused));
     }
-    let routes = shared.borrow().routes.clone();
-    let answer = match peer.side {
-        Side::Admin => route(&routes.admin, request).await,
-        Side::Public(listen) => {
-            let path = request.uri().path();
-            let is_it = |endpoint: &&Rc<Endpoint>| {
-                *endpoint.way.endpoint == *path && endpoint.listen == listen
-            };
-            if let Some(endpoint) = routes.endpoints.iter().find(is_it)
-                && upgrade::is_asked_for(&request)
-            {
-                whole(upgrade::answer(&shared, request, endpoint, peer, &line).await)
-            } else if path == &*routes.events.way.endpoint && request.method() == http::Method::GET
-            {
-                return Ok(events::answer(&shared, &request, &routes.events, peer, &line).await);
-            } else if request.method() == http::Method::GET
-                && let Some(topic) = images::topic(path, &routes.images.way.endpoint)
-            {
-                return Ok(
-                    images::answer(&shared, &request, &topic, &routes.images, peer, &line).await
-                );
-            } else {
-                let here = routes.public.iter().find(|(address, _)| *address == listen);
-                match here {
-                    Some((_, router)) => route(router, request).await,
-                    None => whole(Response::new(Body::empty())),
-                }
-            }
+    match peer.side {
+        Side::Admin => {
+            let routes = shared.borrow().routes.clone();
+            Ok(route(&routes.admin, request).await)
         }
-    };
-    Ok(answer)
+        Side::Public(listen) => {
+            let readers = cors::Readers::of(&node.config(), &request, listen);
+            if let Some(told) = readers.as_ref().and_then(|readers| readers.preflight(&request)) {
+                return Ok(whole(told));
+            }
+            let mut answer = answer_public(&shared, request, listen, peer, &line).await;
+            if let Some(readers) = readers {
+                readers.allow(answer.headers_mut());
+            }
+            Ok(answer)
+        }
+    }
+}
+
+/// Answers at a public listener.
+async fn answer_public(
+    shared: &Shared,
+    request: Request<Incoming>,
+    listen: SocketAddr,
+    peer: Peer,
+    line: &Line,
+) -> Answer {
+    let routes = shared.borrow().routes.clone();
+    let path = request.uri().path();
+    let is_it =
+        |endpoint: &&Rc<Endpoint>| *endpoint.way.endpoint == *path && endpoint.listen == listen;
+    if let Some(endpoint) = routes.endpoints.iter().find(is_it)
+        && upgrade::is_asked_for(&request)
+    {
+        whole(upgrade::answer(shared, request, endpoint, peer, line).await)
+    } else if path == &*routes.events.way.endpoint && request.method() == http::Method::GET {
+        events::answer(shared, &request, &routes.events, peer, line).await
+    } else if request.method() == http::Method::GET
+        && let Some(found) = routes.image_paths.iter().find(|one| one.is_at(path, listen))
+    {
+        let (topic, images) = (found.topic.as_str(), &found.endpoint);
+        images::answer(shared, &request, topic, images, peer, line).await
+    } else if request.method() == http::Method::GET
+        && let Some(topic) = images::topic(path, &routes.images.way.endpoint)
+    {
+        images::answer(shared, &request, &topic, &routes.images, peer, line).await
+    } else {
+        let here = routes.public.iter().find(|(address, _)| *address == listen);
+        match here {
+            Some((_, router)) => route(router, request).await,
+            None => whole(Response::new(Body::empty())),
+        }
+    }
 }
 
 async fn route(router: &Router, request: Request<Incoming>) -> Answer {
@@ -172,6 +221,16 @@ fn whole(response: Response<Body>) -> Answer {
     response.map(Either::Left)
 }
 
+fn image_paths(node: &crate::node::Node) -> Vec<ImagePath> {
+    let config = node.config();
+    let endpoints = config.endpoints.iter().filter_map(|configured| {
+        let (path, topic) = systems::images(configured)?;
+        let endpoint = Rc::new(crate::endpoint::images_beside(node, configured, path));
+        Some(ImagePath { topic, endpoint })
+    });
+    endpoints.collect()
+}
+
 /// Builds what a worker answers with.
 pub(crate) fn routes(node: &Arc<crate::node::Node>) -> Routes {
     let endpoints = crate::endpoint::all(node);
@@ -179,6 +238,7 @@ pub(crate) fn routes(node: &Arc<crate::node::Node>) -> Routes {
         endpoints: endpoints.into_iter().map(Rc::new).collect(),
         events: Rc::new(crate::endpoint::events(node)),
         images: Rc::new(crate::endpoint::images(node)),
+        image_paths: image_paths(node),
         public: public_routes(node),
         admin: admin_routes(node),
     }

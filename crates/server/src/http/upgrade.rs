@@ -250,7 +250,7 @@ fn refuse_full(full: Full) -> Response<Body> {
 }
 
 /// Browsers always name the page's origin; who names none is no browser.
-fn is_origin_allowed(endpoint: &Endpoint, headers: &HeaderMap) -> bool {
+pub(super) fn is_origin_allowed(endpoint: &Endpoint, headers: &HeaderMap) -> bool {
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let Some(origin) = origins.next() else { return true };
     let Ok(origin) = origin.to_str() else { return false };

@@ -54,6 +54,7 @@ impl Sources {
 fn start_thread(node: &Arc<Node>, sources: Vec<Source>) -> std::io::Result<oneshot::Sender<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (stop, stopped) = oneshot::channel();
+    let (begun, has_begun) = std::sync::mpsc::sync_channel(1);
     let node = node.clone();
     // Before anything connects, so that nothing that comes is missed.
     let changes: Vec<_> = sources.iter().map(|_| node.services.changes()).collect();
@@ -68,11 +69,14 @@ fn start_thread(node: &Arc<Node>, sources: Vec<Source>) -> std::io::Result<onesh
                 SourceKind::Host => {}
             }
         }
+        let _ = begun.send(());
         // An error means that the other end is gone, which is what is waited for.
         let _ = local.block_on(&runtime, stopped);
         drop(local);
         // Name resolution may hang; nobody waits for it.
         runtime.shutdown_background();
     })?;
+    // From now on, health knows what should be connected.
+    has_begun.recv().map_err(std::io::Error::other)?;
     Ok(stop)
 }

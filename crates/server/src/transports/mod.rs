@@ -2,6 +2,8 @@
 
 /// A byte stream: a TCP socket, or a pipe within the process.
 pub(crate) mod stream;
+/// How long answers to pings take.
+pub(crate) mod latency;
 /// RFC 6455.
 pub(crate) mod websocket;
 /// Events as the body of an answer over HTTP.

@@ -12,6 +12,7 @@ use protocol::{CloseReason, Error, ErrorCode, Frame};
 use tokio::io::DuplexStream;
 use websocket::{CloseCode, DecodeError, Decoder, Encoder, Inflater, Limits, Message, Role};
 
+use super::latency::Latency;
 use super::stream::Stream;
 use crate::auth::TOKEN_BYTES_MAX;
 use crate::config::Rate;
@@ -47,8 +48,8 @@ pub(crate) struct Peer {
     unfinished: Cell<Option<u8>>,
     /// When a ping went out that nothing has answered, in ms of the worker's clock.
     pinged_at_ms: Cell<Option<u64>>,
-    /// How long the answer to the last ping took; `u32::MAX` before the first.
-    latency_ms: Cell<u32>,
+    /// How long answers to pings took.
+    latency: Cell<Latency>,
     bytes_in: Cell<u64>,
     /// Bounds that hold from the next message on, where they were changed.
     changed: Cell<Option<Box<Changed>>>,
@@ -89,7 +90,7 @@ impl Peer {
             heard_at: Cell::new(Instant::now()),
             unfinished: Cell::new(None),
             pinged_at_ms: Cell::new(None),
-            latency_ms: Cell::new(u32::MAX),
+            latency: Cell::default(),
             bytes_in: Cell::new(0),
             changed: Cell::new(None),
         }
@@ -105,10 +106,9 @@ impl Peer {
         self.changed.set(Some(Box::new(changed)));
     }
 
-    /// How long the answer to the last ping took, in ms.
-    pub(crate) fn latency_ms(&self) -> Option<u64> {
-        let ms = self.latency_ms.get();
-        (ms != u32::MAX).then_some(u64::from(ms))
+    /// How long its answers to pings took.
+    pub(crate) fn latency(&self) -> Latency {
+        self.latency.get()
     }
 
     /// When something last came.
@@ -128,8 +128,10 @@ impl Peer {
 
     fn answered(&self, now_ms: u64) {
         if let Some(at_ms) = self.pinged_at_ms.take() {
-            let ms = u32::try_from(now_ms.saturating_sub(at_ms)).unwrap_or(u32::MAX - 1);
-            self.latency_ms.set(ms);
+            let ms = u32::try_from(now_ms.saturating_sub(at_ms)).unwrap_or(u32::MAX);
+            let mut latency = self.latency.get();
+            latency.answered(ms);
+            self.latency.set(latency);
         }
     }
 
@@ -195,7 +197,11 @@ impl Peer {
             }
             self.unfinished.set(Some(heartbeats + 1));
         }
-        self.pinged_at_ms.set(Some(now_ms));
+        if self.pinged_at_ms.replace(Some(now_ms)).is_some() {
+            let mut latency = self.latency.get();
+            latency.missed();
+            self.latency.set(latency);
+        }
         Heartbeat::Ping
     }
 }

@@ -14,6 +14,7 @@ use crate::config::{Access, TokenPlace};
 use crate::endpoint::Endpoint;
 use crate::listen::Handshakes;
 use crate::node::Node;
+use crate::transports::Transport;
 use crate::transports::websocket::Changed;
 
 /// What a client says with a token.
@@ -123,10 +124,12 @@ impl Shell {
             // It was nobody when it came.
             self.end_continuity(key);
         }
+        if let Some(client) = self.client_mut(key) {
+            client.principal = who.is_known.then(|| Box::new(who.clone()));
+        }
         self.know(key, endpoint, &standing);
-        let mut groups = node.memberships.of(who.user.as_deref(), &who.groups);
-        groups.extend(node.memberships.of_client(id));
-        groups.dedup();
+        let own = [who.groups.clone(), node.memberships.of_client(id)].concat();
+        let groups = node.memberships.of(who.user.as_deref(), &own);
         let subscriptions_max =
             standing.bounds.subscriptions_max.unwrap_or(endpoint.subscriptions_max);
         Ok(Identity {
@@ -137,6 +140,30 @@ impl Shell {
             subscriptions_max,
             expires_at_ms: who.expires_at_ms,
         })
+    }
+
+    /// After a reload: what clients may do from now on. Who cannot have what its roles give is
+    /// closed.
+    pub(crate) fn take_up_roles(&mut self) {
+        let (now, node, routes) = (self.now(), self.node.clone(), self.routes.clone());
+        let known: Vec<(ClientKey, Rc<Endpoint>, Principal)> = self
+            .clients()
+            .filter(|(_, client)| client.endpoint.way.transport != Transport::Local)
+            .map(|(key, client)| {
+                let endpoint = routes.like(&client.endpoint).unwrap_or(&client.endpoint).clone();
+                (key, endpoint, client.principal.as_deref().cloned().unwrap_or_default())
+            })
+            .collect();
+        for (key, endpoint, principal) in known {
+            match endpoint.standing(&node, &principal) {
+                Ok(standing) => self.engine.set_grants(key, standing.grants),
+                Err(_) => self.engine.close(now, key, CloseReason::Forbidden, None),
+            }
+            if let Some(client) = self.client_mut(key) {
+                client.endpoint = endpoint;
+            }
+        }
+        self.flush();
     }
 
     /// A client need not be watched any more, and may send what its roles allow.

@@ -6,6 +6,8 @@ mod held;
 mod knowing;
 /// The way into a worker.
 mod inbox;
+/// What is known of what carries a client's messages.
+mod link;
 /// A worker's state beside the engine: sockets, scratch buffers.
 mod shell;
 

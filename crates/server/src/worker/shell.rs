@@ -11,7 +11,9 @@ use websocket::Inflater;
 use super::held::Held;
 use super::inbox::{Input, WakeInbox};
 use super::knowing::Shown;
+use super::link::Failure;
 use crate::absent::{Continuity, Heir};
+use crate::auth::Principal;
 use crate::commands::{self, Caller};
 use crate::endpoint::{Coming, Endpoint};
 use crate::http::Routes;
@@ -53,12 +55,14 @@ pub(crate) struct Shell {
 pub(crate) struct Client {
     key: ClientKey,
     pub(crate) id: ClientId,
-    connected_at_ms: u64,
+    pub(super) connected_at_ms: u64,
     pub(crate) peer: Peer,
     /// How it is remembered when its connection ends, where it is.
     continuity: Option<Box<Continuity>>,
     /// Where it came to.
-    pub(super) endpoint: Rc<Endpoint>,
+    pub(crate) endpoint: Rc<Endpoint>,
+    /// Who it is, where that is known.
+    pub(super) principal: Option<Box<Principal>>,
     /// Ends it unless it shows soon who it is.
     pub(super) watch: Option<AbortHandle>,
 }
@@ -88,7 +92,7 @@ impl Shell {
             node.table.clone(),
             node.broker.as_ref(),
             wake,
-            Box::new(Looks::new(node.looks.looks.clone(), node.plain_streams())),
+            Box::new(Looks::new(&node.looks.looks, node.plain_streams())),
             Box::new(Returning(node.clone())),
             node.worker_limits(),
         );
@@ -115,7 +119,8 @@ impl Shell {
 
     /// A client comes, to the place that was kept for it.
     pub(crate) fn connect(&mut self, coming: Coming, peer: Peer) -> ClientKey {
-        let Coming { connect, about, reservation, continuity, is_new, endpoint, refusal } = coming;
+        let Coming { connect, about, reservation, continuity, is_new, .. } = coming;
+        let (endpoint, refusal, principal) = (coming.endpoint, coming.refusal, coming.principal);
         let (now, id, user) = (self.now(), connect.client, connect.user.clone());
         let must_authenticate = connect.must_authenticate;
         let key = self.engine.connect(now, connect);
@@ -134,7 +139,16 @@ impl Shell {
             let continuity = continuity.map(Box::new);
             let watch =
                 must_authenticate.then(|| super::knowing::watch(&self.node, self.place, key));
-            *place = Some(Client { key, id, connected_at_ms, peer, continuity, endpoint, watch });
+            *place = Some(Client {
+                key,
+                id,
+                connected_at_ms,
+                peer,
+                continuity,
+                endpoint,
+                principal,
+                watch,
+            });
         }
         if user.is_some() {
             // What changed while it came.
@@ -156,6 +170,7 @@ impl Shell {
     pub(crate) fn disconnect(&mut self, key: ClientKey) {
         let now = self.now();
         self.remember(key);
+        self.count_departure(key);
         self.forget_publisher(key);
         self.node.commands.handlers.gone((self.place, key));
         self.engine.disconnect(now, key);
@@ -323,6 +338,7 @@ impl Shell {
                 peer.wait_for_room(self.now().ms);
             }
             Err(_) => {
+                self.count_failure(key, Failure::Write);
                 self.engine.blocked(key);
                 peer.fail();
             }
@@ -358,6 +374,7 @@ impl Shell {
                 let answer = move |result| inbox.push(Input::History(ticket, result));
                 engine::history::read(broker.clone(), stream, selector, *history, Box::new(answer));
             }
+            Request::Status { ticket } => self.tell_status(ticket),
             Request::Authenticate { ticket, token, device, takeover, is_refresh } => {
                 let shown = Shown { device, takeover, is_refresh };
                 self.authenticate(ticket, &token, shown);
@@ -410,6 +427,7 @@ impl Shell {
                     }
                     ws::Heartbeat::Slow => {}
                     ws::Heartbeat::Dead => {
+                        self.count_failure(key, Failure::TimeOut);
                         self.engine.close(now, key, CloseReason::HeartbeatMissed, None);
                     }
                     ws::Heartbeat::Unfinished => {

@@ -2,7 +2,7 @@ use std::io::{self, Write};
 
 use server::config::{Log, LogFormat, LogLevel};
 use tracing_subscriber::Registry;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -13,7 +13,7 @@ use super::text::escaped;
 /// What is logged can be changed while the server runs.
 #[derive(Clone)]
 pub(crate) struct Logging {
-    level: reload::Handle<LevelFilter, Registry>,
+    level: reload::Handle<Targets, Registry>,
 }
 
 impl Logging {
@@ -40,7 +40,14 @@ impl Logging {
     }
 }
 
-fn filter_of(level: LogLevel) -> LevelFilter {
+/// What the connection to NATS does is said by this server itself, and once.
+fn filter_of(level: LogLevel) -> Targets {
+    let all = level_of(level);
+    let detailed = if all > LevelFilter::INFO { all } else { LevelFilter::OFF };
+    Targets::new().with_default(all).with_target("async_nats", detailed)
+}
+
+fn level_of(level: LogLevel) -> LevelFilter {
     match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,

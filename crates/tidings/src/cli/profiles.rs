@@ -18,8 +18,13 @@ impl Shipped {
 }
 
 /// Every profile, in the order in which they are listed.
-pub(super) const ALL: &[Shipped] =
-    &[Shipped { name: "trainer", text: include_str!("../../../../profiles/trainer.toml") }];
+pub(super) const ALL: &[Shipped] = &[
+    Shipped { name: "speech", text: include_str!("../../../../profiles/speech.toml") },
+    Shipped { name: "table", text: include_str!("../../../../profiles/table.toml") },
+    Shipped { name: "trainer", text: include_str!("../../../../profiles/trainer.toml") },
+    Shipped { name: "gesture", text: include_str!("../../../../profiles/gesture.toml") },
+    Shipped { name: "studio", text: include_str!("../../../../profiles/studio.toml") },
+];
 
 /// The profile of that name.
 pub(super) fn named(name: &str) -> Result<&'static Shipped> {

@@ -191,7 +191,7 @@ impl Replay {
         let is_there = |r: &&Recorded| !ledger.is_hole_at(r.event.seq, answered.at);
         match self.start {
             Start::Now | Start::Stored => Vec::new(),
-            Start::Positions(_) => {
+            Start::Positions(_) | Start::After(_) => {
                 matching.filter(is_there).map(|recorded| recorded.event.seq).collect()
             }
             Start::Since(ms) => matching

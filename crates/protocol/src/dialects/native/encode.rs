@@ -132,10 +132,12 @@ fn push_answer(answer: &Answer, out: &mut Vec<u8>) {
             push(out, "}");
         }
         Answer::Subscribed(subscribed) => push_subscribed(subscribed, out),
-        // Of sets of subscriptions this protocol knows nothing.
-        Answer::Unsubscribed | Answer::Handling | Answer::Included(_) | Answer::Excluded { .. } => {
-            push(out, "{}")
-        }
+        // Of sets of subscriptions this protocol knows nothing, nor of status.
+        Answer::Unsubscribed
+        | Answer::Handling
+        | Answer::Included(_)
+        | Answer::Excluded { .. }
+        | Answer::Status(_) => push(out, "{}"),
         Answer::Published(appended) => push_appended(appended, out),
         Answer::History { stream, epoch, events, after, more } => {
             push(out, "{\"events\":");

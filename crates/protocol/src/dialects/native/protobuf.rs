@@ -125,10 +125,11 @@ fn push_answer(answer: &Answer, out: &mut Writer<'_>) {
             push_subscriptions(3, subscriptions, out);
         }),
         Answer::Subscribed(subscribed) => out.message(2, |out| push_subscribed(subscribed, out)),
-        // Of sets of subscriptions this protocol knows nothing.
-        Answer::Unsubscribed | Answer::Included(_) | Answer::Excluded { .. } => {
-            out.message(3, |_| {});
-        }
+        // Of sets of subscriptions this protocol knows nothing, nor of status.
+        Answer::Unsubscribed
+        | Answer::Included(_)
+        | Answer::Excluded { .. }
+        | Answer::Status(_) => out.message(3, |_| {}),
         Answer::Published(appended) => out.message(4, |out| push_appended(appended, out)),
         Answer::History { stream, epoch, events, after, more } => out.message(5, |out| {
             push_events(1, stream, events, out);

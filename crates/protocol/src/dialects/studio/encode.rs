@@ -1,5 +1,6 @@
 use super::{Asked, ERROR, Talk, Told};
 use crate::dialects::spelling::codes::push_upper;
+use crate::dialects::spelling::members::Members;
 use crate::error::{Error, ErrorCode};
 use crate::json::{push_str, push_u64};
 use crate::message::{Answer, Interest, Message, Welcome};
@@ -106,15 +107,24 @@ fn push_events<'a>(kind: &str, names: impl Iterator<Item = &'a str>, out: &mut V
 }
 
 /// Appends an error, under the code of what was not understood unless something else is the matter.
+/// What handles a command may have a code of its own, and name the document.
 fn push_error(error: &Error, code: Option<&str>, told: Option<&Told>, out: &mut Vec<u8>) -> bool {
+    let details = error.details.as_ref().and_then(|details| Members::of(details.as_bytes()));
+    let own_code = details
+        .filter(|_| error.code == ErrorCode::CommandFailed)
+        .and_then(|details| details.value("code"))
+        .filter(|code| code.starts_with(b"\""));
     out.extend_from_slice(b"{\"type\":\"error\",\"data\":{\"code\":");
-    match code.filter(|_| error.code == ErrorCode::BadRequest) {
-        Some(code) => push_str(out, code),
-        None => push_upper(error.code, out),
+    match (code.filter(|_| error.code == ErrorCode::BadRequest), own_code) {
+        (Some(code), _) => push_str(out, code),
+        (None, Some(own)) => out.extend_from_slice(own),
+        (None, None) => push_upper(error.code, out),
     }
     out.extend_from_slice(b",\"message\":");
     push_str(out, &error.message);
-    if let Some(blob_id) = told.and_then(|told| told.blob_id.as_ref()) {
+    let inner = details.and_then(|details| Members::of(details.value("details")?));
+    let named = [details, inner].into_iter().flatten().find_map(|members| members.value("blob_id"));
+    if let Some(blob_id) = named.or(told.and_then(|told| told.blob_id.as_deref())) {
         out.extend_from_slice(b",\"blob_id\":");
         out.extend_from_slice(blob_id);
     }

@@ -138,6 +138,13 @@ fn other_types_are_commands() {
         r#"{"type":"result","data":{"command":"process_blob","result":[1]},"id":"q7"}"#
     );
     let request = ask(&mut *talk, text);
+    let told = r#"{"blob_id":"other"}"#;
+    let error = Error::told("PROCESSOR_FAILED", "no quota", Some(3_600_000), Some(told));
+    assert_eq!(
+        answered(&mut *talk, &request, Err(error)),
+        r#"{"type":"error","data":{"code":"PROCESSOR_FAILED","message":"no quota","blob_id":"other","retry_after":3600},"id":"q7"}"#
+    );
+    let request = ask(&mut *talk, text);
     let error = Error::new(ErrorCode::CommandFailed, "no quota").retry_after(1_500);
     assert_eq!(
         answered(&mut *talk, &request, Err(error)),

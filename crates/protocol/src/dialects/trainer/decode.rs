@@ -81,11 +81,11 @@ impl Talk {
             let in_any = self.names.of_room(None, event).map_err(not_named)?;
             orphaned.push((of_all, in_any));
         }
-        let (left, asked) = (Command::Exclude(Exclude::Selected(selected)), wanted);
-        let mut requests =
-            self.ask(Asked::Unsubscribe(asked), Command::Exclude(Exclude::Orphaned(orphaned)));
+        let selected = Command::Exclude(Exclude::Selected(selected));
+        let mut requests = self.ask(Asked::Part, selected);
         // The answer is that of the last, which knows what is left.
-        requests.insert(0, Request { id: None, command: left });
+        let orphaned = Command::Exclude(Exclude::Orphaned(orphaned));
+        requests.extend(self.ask(Asked::Unsubscribe(wanted), orphaned));
         Ok(requests)
     }
 

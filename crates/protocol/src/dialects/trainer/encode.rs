@@ -18,7 +18,6 @@ impl Talk {
                 let asked = id.and_then(|id| self.pending.take(id));
                 return match (asked, result) {
                     (Some(asked), result) => self.answer(now_ms, &asked, result, out),
-                    // Half of a request that has an answer.
                     (None, Ok(_)) => false,
                     (None, Err(error)) => push_error(now_ms, error, None, out),
                 };
@@ -47,7 +46,9 @@ impl Talk {
         match (asked, result) {
             (Asked::Command(told), result) => push_result(now_ms, told, result, out),
             // The result says it.
-            (Asked::Received(_), Err(_)) => return false,
+            (Asked::Received(_), Err(_)) | (Asked::Part, Ok(_)) => return false,
+            // The whole message was refused.
+            (Asked::Part, Err(error)) if error.code == ErrorCode::RateLimited => return false,
             (Asked::Wrong(code), Err(error)) => {
                 return push_error(now_ms, error, Some(*code), out);
             }
@@ -113,6 +114,10 @@ fn push_result(now_ms: u64, told: &Told, result: &Result<Answer, Error>, out: &m
             push_upper(error.code, out);
             member("message", &error.message, out);
             push_retry(error, out);
+            if let Some(details) = &error.details {
+                out.extend_from_slice(b",\"details\":");
+                out.extend_from_slice(details.as_bytes());
+            }
             out.push(b'}');
         }
     }

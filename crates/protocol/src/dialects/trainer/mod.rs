@@ -81,6 +81,8 @@ struct Talk {
 enum Asked {
     Subscribe(Wanted),
     Unsubscribe(Wanted),
+    /// Another request of the same message has the answer.
+    Part,
     /// The client's time, as it stood.
     Ping(Bytes),
     /// The bare word.

@@ -139,7 +139,7 @@ fn what_reaches_every_room_goes_with_the_last_one() {
     let requests = ask(&mut *talk, r#"{"type":"unsubscribe","events":["log"],"room":"r1"}"#);
     let [selected, orphaned] = &requests[..] else { panic!("{requests:?}") };
     let of_room = Exclude::Selected(patterns(&["trainer.r1.log"]));
-    assert_eq!((selected.id, &selected.command), (None, &Command::Exclude(of_room)));
+    assert_eq!(selected.command, Command::Exclude(of_room));
     let [all, in_any] = ["trainer.log", "trainer.*.log"].map(|text| Pattern::parse(text).unwrap());
     assert_eq!(orphaned.command, Command::Exclude(Exclude::Orphaned(vec![(all, in_any)])));
     assert_eq!(answered(&mut *talk, selected, Ok(Answer::Unsubscribed)), "");
@@ -173,10 +173,10 @@ fn commands_are_confirmed_and_then_have_a_result() {
     let requests = ask(&mut *talk, r#"{"type":"command","command":"stop"}"#);
     let Command::Call(call) = &requests[1].command else { panic!("{requests:?}") };
     assert_eq!(&*call.data, b"{}");
-    let error = Error::new(ErrorCode::NoHandler, "nobody").retry_after(1_500);
+    let error = Error::new(ErrorCode::NoHandler, "nobody").retry_after(1_500).with_details("[1]");
     assert_eq!(
         answered(&mut *talk, &requests[1], Err(error)),
-        r#"{"type":"command_result","command":"stop","ok":false,"error":{"code":"NO_HANDLER","message":"nobody","retry_after_ms":1500},"timestamp":"2026-01-02T03:04:05.678Z"}"#
+        r#"{"type":"command_result","command":"stop","ok":false,"error":{"code":"NO_HANDLER","message":"nobody","retry_after_ms":1500,"details":[1]},"timestamp":"2026-01-02T03:04:05.678Z"}"#
     );
 }
 

@@ -17,14 +17,22 @@ mod sources;
 /// Values with units.
 mod units;
 
-fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(super) fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 /// `text` as the user's file, with an environment.
-fn options(text: &str) -> LoadOptions {
+pub(super) fn options(text: &str) -> LoadOptions {
     let file = ConfigFile::Text { name: "tidings.toml".to_owned(), text: text.to_owned() };
     LoadOptions { file, ..LoadOptions::default() }
+}
+
+/// What is wrong with a configuration, in an environment.
+pub(super) fn titles_with(options: &LoadOptions, env: Vec<(String, String)>) -> Vec<String> {
+    match load(options, env) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.titles().map(str::to_owned).collect(),
+    }
 }
 
 fn titles(text: &str) -> Vec<String> {

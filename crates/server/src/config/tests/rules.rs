@@ -213,3 +213,65 @@ error: stream `audio` waits for a device that cannot exist
     let wait_for = config.streams.iter().find_map(|stream| stream.wait_for.clone()).unwrap();
     assert_eq!((&*wait_for.device, wait_for.bytes.as_bytes()), ("recognizer", 1 << 20));
 }
+
+#[test]
+fn a_source_says_what_it_reads_and_where() {
+    let remotes = "[nats]\nurl = 'nats://h'\n[redis]\nurl = 'redis://h'\n";
+    for (source, expected) in [
+        ("kind = 'nats'\nsubjects = ['a.>']\nroot = 'r'\nuser = '/a~1b/0'", ""),
+        ("kind = 'redis'\nchannels = ['a*']\nstreams = ['b']", ""),
+        ("kind = 'system'\nroot = 'r'", ""),
+        ("kind = 'nats'", "a source of kind `nats` needs `subjects`"),
+        ("kind = 'redis'", "a source of kind `redis` needs `channels` or `streams`"),
+        ("kind = 'system'", "a source of kind `system` needs `root`"),
+        ("kind = 'host'\nsubjects = ['a']", "a source of kind `host` has no `subjects`"),
+        ("kind = 'host'\nuser = '/a'", "a source of kind `host` has no `user`"),
+        ("kind = 'redis'\nchannels = ['']", "a channel or stream has no name"),
+        ("kind = 'redis'\nstreams = ['a']\nuser = 'a'", "`user` must be a JSON pointer"),
+        ("kind = 'redis'\nstreams = ['a']\nuser = '/~2'", "`user` must be a JSON pointer"),
+        ("kind = 'nats'\nsubjects = ['a.b>']", "NATS has no subjects that begin like this"),
+    ] {
+        let expected: Vec<&str> =
+            Some(expected).into_iter().filter(|text| !text.is_empty()).collect();
+        assert_eq!(titles(&format!("{remotes}[[source]]\n{source}\n")), expected, "{source}");
+    }
+    for source in ["kind = 'nats'\nsubjects = ['a']", "kind = 'redis'\nchannels = ['a']"] {
+        let titles = titles(&format!("[[source]]\n{source}\n"));
+        assert!(titles[0].ends_with("has no server"), "{titles:?}");
+    }
+}
+
+#[test]
+fn urls_of_remote_parts_are_checked_and_their_passwords_not_shown() {
+    for (text, title) in [
+        ("[nats]\nurl = 'http://u:canary@h'", "`nats.url` is not the URL of a NATS server"),
+        ("[nats]\nurl = 'nats://u:canary@h:port'", "`nats.url` is not the URL of a NATS server"),
+        ("[redis]\nurl = 'http://u:canary@h'", "`redis.url` is not the URL of a Redis server"),
+        ("[redis]\nurl = 'rediss://u:canary@h'", "`redis.url` is not the URL of a Redis server"),
+    ] {
+        let errors = parse(text).expect_err("this should be refused");
+        assert_eq!(errors.titles().collect::<Vec<_>>(), [title]);
+        assert!(!errors.to_string().contains("canary"), "{errors}");
+    }
+}
+
+#[test]
+fn a_schema_that_is_wrong_is_told_with_its_place() {
+    let folder = std::env::temp_dir().join(format!("tidings-schema-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("good.json"), "{\"type\":\"object\"}").unwrap();
+    std::fs::write(folder.join("bad.json"), "{\"type\":\n\"strnig\"}").unwrap();
+    let file = folder.join("tidings.toml");
+    let with = |schema: &str| {
+        std::fs::write(&file, format!("[[schema]]\ntopics = ['a']\nfile = '{schema}'\n")).unwrap();
+        load(&LoadOptions { file: ConfigFile::Path(file.clone()), ..LoadOptions::default() }, [])
+    };
+    // Beside the file, wherever the process stands.
+    assert_eq!(with("good.json").unwrap().config.schemas.len(), 1);
+    let wrong = with("bad.json").unwrap_err().to_string();
+    assert!(wrong.contains("`bad.json` is not a JSON Schema"), "{wrong}");
+    assert!(wrong.contains("tidings.toml:3:8") && wrong.contains("strnig"), "{wrong}");
+    let missing = with("missing.json").unwrap_err().to_string();
+    assert!(missing.contains("cannot read `missing.json`"), "{missing}");
+    std::fs::remove_dir_all(folder).unwrap();
+}

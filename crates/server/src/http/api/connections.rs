@@ -1,15 +1,19 @@
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use engine::{ClientKey, SessionView};
 use protocol::{ClientId, CloseReason, Error, ErrorCode};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::Result;
+use crate::config::{ByteSize, Rate};
 use crate::http::query::{self, pairs};
 use crate::node::Node;
 use crate::registry::Connected;
+use crate::transports::websocket::Changed;
 use crate::worker::{Peer, Shell};
 
 /// Clients that are answered where no limit is given, and at most.
@@ -80,7 +84,7 @@ async fn ask_workers(node: &Node, found: &[(ClientId, Connected)]) -> Vec<Option
 fn look_at(shell: &Shell, key: ClientKey) -> Option<Live> {
     let view = shell.engine.view(key)?;
     let (bytes_in, latency_ms, is_slow) = match &shell.client(key)?.peer {
-        Peer::WebSocket(peer) => (peer.bytes_in(), peer.latency_ms(), peer.is_slow()),
+        Peer::WebSocket(peer) => (peer.bytes_in(), peer.latency().last_ms(), peer.is_slow()),
         Peer::Body(_) => (0, None, view.outbox_bytes > 0),
     };
     Some(Live { view, bytes_in, latency_ms, is_slow })
@@ -133,6 +137,59 @@ pub(super) async fn show(
     let gone = || Error::new(ErrorCode::NotFound, "the client has just left");
     let described = describe(id, &client, &live.ok_or_else(gone)?);
     Ok(super::json(described.to_string().into_bytes()))
+}
+
+/// The body of `PATCH /v1/connections/{id}`; what is not named stays.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Patch {
+    limits: Bounds,
+}
+
+/// Bounds that a live client can be given.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bounds {
+    subscriptions: Option<u32>,
+    message_bytes: Option<ByteSize>,
+    /// `null` takes the bound away.
+    #[serde(default, deserialize_with = "named")]
+    messages: Option<Option<Rate>>,
+}
+
+/// Reads what may be `null` and is there.
+fn named<'de, D: Deserializer<'de>>(
+    from: D,
+) -> std::result::Result<Option<Option<Rate>>, D::Error> {
+    Deserialize::deserialize(from).map(Some)
+}
+
+/// `PATCH /v1/connections/{id}`: a client's limits from now on; what it has stays.
+pub(super) async fn change(
+    State(node): State<Arc<Node>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response> {
+    let (_, client) = node.client(&id)?;
+    let wrong = |error| Error::bad_request(format!("the body: {error}"));
+    let Patch { limits } = serde_json::from_slice(&body).map_err(wrong)?;
+    let (key, message_bytes_max) = (client.key, limits.message_bytes.map(ByteSize::as_len));
+    if message_bytes_max.is_some_and(|bytes| !(1 << 10..=64 << 20).contains(&bytes)) {
+        return Err(Error::bad_request("message_bytes must be between 1KiB and 64MiB").into());
+    }
+    let change = move |shell: &mut Shell| {
+        let peer = shell.client(key).map(|client| client.peer.clone())?;
+        if let Some(most) = limits.subscriptions {
+            shell.engine.set_subscriptions_max(key, most);
+        }
+        if let Peer::WebSocket(peer) = peer {
+            peer.change(Changed { message_bytes_max, messages: limits.messages });
+        }
+        Some(())
+    };
+    let gone = || Error::new(ErrorCode::NotFound, "the client has just left");
+    node.ask(client.worker, change).answer().await.flatten().ok_or_else(gone)?;
+    Ok(super::json(json!({ "changed": id }).to_string().into_bytes()))
 }
 
 /// `DELETE /v1/connections/{id}`: the client is told that it is over, and closed.

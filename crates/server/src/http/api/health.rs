@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::commands::Commands;
 use crate::node::Node;
 use crate::probe::{Probe, probe};
+use crate::quality::level_of;
 
 /// `GET /healthz`: the process lives.
 pub(super) async fn alive() -> Response {
@@ -64,15 +65,4 @@ pub(super) async fn health(State(node): State<Arc<Node>>) -> Response {
         "stopped": node.is_stopped(),
     });
     super::json(body.to_string().into_bytes())
-}
-
-/// How long a probe takes, in words.
-fn level_of(probe_ms: f64) -> &'static str {
-    match probe_ms {
-        ms if ms < 20.0 => "excellent",
-        ms if ms < 50.0 => "good",
-        ms if ms < 100.0 => "fair",
-        ms if ms < 200.0 => "poor",
-        _ => "critical",
-    }
 }

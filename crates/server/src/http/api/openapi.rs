@@ -210,6 +210,13 @@ fn schemas_of_access() -> Value {
     json!({
         "UserMember": { "type": "object", "properties": {
             "user": text, "group": text, "member": flag, "clients": number } },
+        "Limits": { "type": "object", "required": ["limits"], "properties": { "limits": {
+            "type": "object", "properties": {
+                "subscriptions": number,
+                "message_bytes": { "type": "string", "description": "such as `64KiB`" },
+                "messages": { "type": ["string", "null"],
+                    "description": "such as `100/min`; null is no bound" } } } } },
+        "Changed": { "type": "object", "properties": { "changed": text } },
         "ClosedCount": { "type": "object", "properties": { "closed": number } },
         "TokenRequest": { "type": "object", "required": ["user"], "properties": {
             "user": text, "device": text, "roles": texts, "groups": texts,

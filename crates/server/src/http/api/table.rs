@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use super::{
     call, connections, control, cursors, elsewhere, events, health, metrics, openapi, presence,
@@ -153,6 +153,8 @@ pub(super) fn admin() -> Vec<Route> {
             query CLIENTS, body None, answer "Connections"),
         route!(get "/v1/connections/{id}" connections::show, "A client",
             query &[], body None, answer "Connection"),
+        route!(patch "/v1/connections/{id}" connections::change, "Change a client's limits",
+            query &[], body Some("Limits"), answer "Changed"),
         route!(delete "/v1/connections/{id}" connections::close, "Close a client",
             query &[], body None, answer "Closed"),
         route!(put "/v1/connections/{id}/groups/{group}" connections::join, "Make a client a member of a group",

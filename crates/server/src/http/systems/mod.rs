@@ -5,12 +5,18 @@
 mod newest;
 /// How many events per second clients are sent.
 mod pace;
+/// Who sends what routes take in.
+mod input;
+mod gesture;
+mod speech;
 mod studio;
+mod table;
 mod trainer;
 
 use std::sync::Arc;
 
 use axum::Router;
+use protocol::Topic;
 
 use crate::config::Endpoint;
 use crate::node::Node;
@@ -26,7 +32,10 @@ struct System {
 }
 
 const SYSTEMS: &[System] = &[
+    System { dialect: "gesture", paths: gesture::PATHS, routes: gesture::routes },
+    System { dialect: "speech", paths: speech::PATHS, routes: speech::routes },
     System { dialect: "studio", paths: studio::PATHS, routes: studio::routes },
+    System { dialect: "table", paths: table::PATHS, routes: table::routes },
     System { dialect: "trainer", paths: trainer::PATHS, routes: trainer::routes },
 ];
 
@@ -38,6 +47,11 @@ fn of(endpoint: &Endpoint) -> Option<&'static System> {
 /// The routes beside an endpoint, where it has some.
 pub(super) fn routes(endpoint: &Endpoint) -> Option<Router<Arc<Node>>> {
     of(endpoint).map(|system| (system.routes)(endpoint))
+}
+
+/// Where images of a topic are served beside an endpoint, whose answer has no end.
+pub(super) fn images(endpoint: &Endpoint) -> Option<(&'static str, Topic)> {
+    table::frames_of(endpoint)
 }
 
 /// The paths of the routes beside an endpoint.

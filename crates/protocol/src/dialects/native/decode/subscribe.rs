@@ -6,6 +6,7 @@ use crate::dialects::native::fields::{Fields, Path, Raw, Value};
 use crate::dialects::native::filter::filter;
 use crate::dialects::native::{BATCH_MS_MAX, LAST_EVENTS_MAX};
 use crate::error::Error;
+use crate::position::SEQ_MAX;
 
 /// Latest time of `since`, in ms: the year 287396, the last that every JSON reader keeps exactly.
 const TIME_MS_MAX: u64 = (1 << 53) - 1;
@@ -41,7 +42,8 @@ fn mode(fields: &Fields<'_>, path: &Path<'_>) -> Result<Mode, Error> {
 }
 
 fn start(from: Value<'_, '_>) -> Result<Start, Error> {
-    const WHAT: &str = r#""now", "stored", {"last":N}, {"since":ms} or {"positions":[…]}"#;
+    const WHAT: &str =
+        r#""now", "stored", {"last":N}, {"since":ms}, {"after":seq} or {"positions":[…]}"#;
     match word(from)? {
         Some("now") => return Ok(Start::Now),
         Some("stored") => return Ok(Start::Stored),
@@ -51,10 +53,14 @@ fn start(from: Value<'_, '_>) -> Result<Start, Error> {
     let last = fields.get(&path, ("last", 1));
     let since = fields.get(&path, ("since", 2));
     let named = fields.get(&path, ("positions", 3));
-    match (last, since, named) {
-        (Some(last), None, None) => Ok(Start::Last(last.small_integer(1..=LAST_EVENTS_MAX)?)),
-        (None, Some(since), None) => Ok(Start::Since(since.integer(0..=TIME_MS_MAX)?)),
-        (None, None, Some(named)) => Ok(Start::Positions(positions(named.enclosed()?, "after")?)),
+    let after = fields.get(&path, ("after", 5));
+    match (last, since, named, after) {
+        (Some(last), None, None, None) => Ok(Start::Last(last.small_integer(1..=LAST_EVENTS_MAX)?)),
+        (None, Some(since), None, None) => Ok(Start::Since(since.integer(0..=TIME_MS_MAX)?)),
+        (None, None, Some(named), None) => {
+            Ok(Start::Positions(positions(named.enclosed()?, "after")?))
+        }
+        (None, None, None, Some(after)) => Ok(Start::After(after.integer(0..=SEQ_MAX)?)),
         _ => Err(from.must_be(WHAT)),
     }
 }

@@ -76,6 +76,7 @@ fn subscribe_with_each_start() {
         (r#"{"last":1}"#, Start::Last(1)),
         (r#"{"last":100000}"#, Start::Last(100_000)),
         (r#"{"since":0}"#, Start::Since(0)),
+        (r#"{"after":7}"#, Start::After(7)),
         (r#"{"since":1790000000000}"#, Start::Since(1_790_000_000_000)),
         (r#"{"positions":[]}"#, Start::Positions(vec![])),
         (

@@ -1,0 +1,108 @@
+use std::collections::HashMap;
+use std::time::Instant;
+
+use axum::response::{IntoResponse, Response};
+use engine::ClientKey;
+use http::StatusCode;
+use protocol::ClientId;
+use serde_json::json;
+
+use super::Beside;
+use crate::node::Node;
+use crate::probe::{Probe, probe};
+use crate::worker::{Peer, Shell};
+
+/// `GET /health`: whether events get through, and what else works beside the server.
+pub(super) async fn health(node: &Node) -> Response {
+    let Probe { reasons, .. } = probe(node).await;
+    let is_healthy = reasons.is_empty();
+    let mut services = serde_json::Map::new();
+    let state = |is_up: bool| if is_up { "up" } else { "down" };
+    services.insert("events".into(), state(is_healthy).into());
+    for (service, is_running) in node.services.all() {
+        services.insert(service.to_string(), state(is_running).into());
+    }
+    let now_ms = crate::clock::wall_ms();
+    let body = json!({
+        "status": if is_healthy { "healthy" } else { "unhealthy" },
+        "timestamp": now_ms,
+        "uptime": now_ms.saturating_sub(node.started_at_ms) as f64 / 1e3,
+        "services": services,
+        "reasons": reasons,
+    });
+    let answer = super::json(&body);
+    if is_healthy { answer } else { (StatusCode::SERVICE_UNAVAILABLE, answer).into_response() }
+}
+
+/// What the clients of an endpoint were sent and said so far, and how fast they answer.
+#[derive(Default)]
+struct Seen {
+    sent: HashMap<ClientId, u64>,
+    received: u64,
+    latencies_ms: Vec<u64>,
+    /// Errors of all that all clients of the server said.
+    errors: u64,
+    commands: u64,
+}
+
+impl Seen {
+    async fn gather(node: &Node, path: &str) -> Self {
+        let all = node.registry.list(None, None, usize::MAX);
+        let here: Vec<_> = all.iter().filter(|(_, client)| *client.way.endpoint == *path).collect();
+        let mut asked = Vec::new();
+        for worker in 0..node.inboxes().len() {
+            let of_worker = here.iter().filter(|(_, client)| client.worker == worker);
+            let keys: Vec<_> = of_worker.map(|(id, client)| (*id, client.key)).collect();
+            asked.push(node.ask(worker, move |shell: &mut Shell| Self::of(shell, &keys)));
+        }
+        let mut sum = Self::default();
+        for answer in asked {
+            let part: Self = answer.answer().await.unwrap_or_default();
+            sum.sent.extend(part.sent);
+            sum.received += part.received;
+            sum.latencies_ms.extend(part.latencies_ms);
+            sum.errors += part.errors;
+            sum.commands += part.commands;
+        }
+        sum
+    }
+
+    fn of(shell: &Shell, clients: &[(ClientId, ClientKey)]) -> Self {
+        let counters = shell.engine.counters();
+        let mut seen =
+            Self { errors: counters.errors, commands: counters.commands, ..Self::default() };
+        for (id, key) in clients {
+            let Some(view) = shell.engine.view(*key) else { continue };
+            seen.sent.insert(*id, view.counts.events_out);
+            seen.received += view.counts.commands_in;
+            if let Some(Peer::WebSocket(peer)) = shell.client(*key).map(|client| &client.peer) {
+                seen.latencies_ms.extend(peer.latency_ms());
+            }
+        }
+        seen
+    }
+}
+
+/// `GET /api/metrics/websocket`: of the clients that are connected now.
+pub(super) async fn metrics(node: &Node, beside: &Beside) -> Response {
+    let seen = Seen::gather(node, &beside.path).await;
+    let connected = seen.sent.len();
+    let sent: u64 = seen.sent.values().sum();
+    let answered = seen.latencies_ms.len();
+    let latency_ms =
+        (answered > 0).then(|| seen.latencies_ms.iter().sum::<u64>() as f64 / answered as f64);
+    let error_rate =
+        if seen.commands > 0 { seen.errors as f64 / seen.commands as f64 } else { 0.0 };
+    let per_second = beside.pace.look(Instant::now(), seen.sent);
+    super::json(&json!({
+        "message": "WebSocket metrics",
+        "metrics": {
+            "activeConnections": connected,
+            "connectedClients": connected,
+            "totalMessages": sent + seen.received,
+            "messagesPerSecond": (per_second * 10.0).round() / 10.0,
+            "averageLatency": latency_ms,
+            "errorRate": error_rate,
+        },
+    }))
+}

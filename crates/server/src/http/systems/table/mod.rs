@@ -1,0 +1,85 @@
+/// Delivery starts and stops; alerts go out.
+mod control;
+/// Who is connected.
+mod connections;
+/// How well everything does.
+mod health;
+/// What was done so far.
+mod metrics;
+/// What all of these look at.
+mod system;
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use axum::routing::{MethodRouter, get, post};
+use axum::{Extension, Router};
+use serde_json::{Map, Value};
+
+use crate::config::Endpoint;
+use crate::http::error::ApiError;
+use crate::node::Node;
+use system::System;
+
+pub(in crate::http) use system::frames_of;
+
+/// Every path, each with what serves it.
+type Handler = fn() -> MethodRouter<Arc<Node>>;
+
+const ROUTES: [Handler; 11] = [
+    || post(control::start),
+    || post(control::stop),
+    || get(health::health),
+    || get(health::summary),
+    || get(metrics::metrics),
+    || get(connections::list),
+    || get(connections::show),
+    || post(connections::subscribe),
+    || post(connections::unsubscribe),
+    || post(connections::disconnect),
+    || post(control::alert),
+];
+
+/// The paths of [`ROUTES`].
+pub(super) const PATHS: &[&str; ROUTES.len()] = &[
+    "/api/v1/websocket/system/start",
+    "/api/v1/websocket/system/stop",
+    "/api/v1/websocket/health",
+    "/api/v1/websocket/health/summary",
+    "/api/v1/websocket/metrics",
+    "/api/v1/websocket/connections",
+    "/api/v1/websocket/connections/{id}",
+    "/api/v1/websocket/connections/{id}/subscribe",
+    "/api/v1/websocket/connections/{id}/unsubscribe",
+    "/api/v1/websocket/connections/{id}/disconnect",
+    "/api/v1/websocket/broadcast/alert",
+];
+
+/// A handler's result.
+type Result<T> = std::result::Result<T, ApiError>;
+
+/// The routes beside an endpoint.
+pub(super) fn routes(endpoint: &Endpoint) -> Router<Arc<Node>> {
+    let mut routes = Router::new();
+    for (path, handler) in PATHS.iter().zip(ROUTES) {
+        routes = routes.route(path, handler());
+    }
+    routes.layer(Extension(Arc::new(System::new(endpoint))))
+}
+
+/// An answer; every one says when it was given.
+fn answer(mut body: Map<String, Value>) -> Response {
+    body.insert("timestamp".to_owned(), system::iso(crate::clock::wall_ms()).into());
+    let content_type = [(http::header::CONTENT_TYPE, "application/json")];
+    axum::response::IntoResponse::into_response((content_type, Value::Object(body).to_string()))
+}
+
+/// The members of an object that is written down.
+macro_rules! object {
+    ($($name:literal: $value:expr),* $(,)?) => {{
+        let mut object = serde_json::Map::new();
+        $(object.insert($name.to_owned(), serde_json::json!($value));)*
+        object
+    }};
+}
+pub(self) use object;
