@@ -165,7 +165,7 @@ class Connection:
 
     async def _mark(self, event):
         """The beginning or the end of what somebody says."""
-        if isinstance(event.get("data"), dict) and event["data"].get("command") == "audio_end":
+        if isinstance(event.get("data"), dict) and event["data"].get("audio") == "audio_end":
             await self.recognizer.end(event["topic"])
         await self._acknowledge(event)
 

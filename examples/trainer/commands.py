@@ -29,7 +29,7 @@ class TrainCommands:
         self._is_paused = self._is_stopped = False
         self._samples = deque()
 
-    def obey(self, command, args):
+    def obey(self, command, data):
         """Notes a command and says what happens now."""
         with self._changed:
             if self._is_stopped:
@@ -42,15 +42,15 @@ class TrainCommands:
                 case "stop":
                     self._is_stopped = True
                 case "sample":
-                    return self._sample(args)
+                    return self._sample(data)
                 case _:
                     raise Refused("unknown_command", "there are pause, resume, stop and sample")
             self._changed.notify_all()
             status = "stopping" if self._is_stopped else "paused" if self._is_paused else "training"
             return {"status": status}
 
-    def _sample(self, args):
-        digit = args.get("digit") if isinstance(args, dict) else None
+    def _sample(self, data):
+        digit = data.get("digit")
         if not isinstance(digit, int) or digit not in range(10):
             raise Refused("bad_request", "`digit` is a number from 0 to 9")
         if len(self._samples) >= SAMPLES_WAITING_MAX:
@@ -105,7 +105,7 @@ def _answer(commands, room, call):
     try:
         if data.get("room") not in (None, room):
             raise Refused("not_found", f"no training of that name runs here; this is {room}")
-        answer["data"] = commands.obey(call["command"].removeprefix("trainer."), data.get("args"))
+        answer["data"] = commands.obey(call["command"].removeprefix("trainer."), data)
     except Refused as refused:
         answer["error"] = {"code": refused.code, "message": str(refused)}
     return answer

@@ -3,14 +3,14 @@
 import base64
 import unittest
 
-from running import Client, ExampleTest
+from running import EXAMPLES, Client, ExampleTest
 
 EVENTS = ["training_progress", "training_status", "sample_generated", "validation_result", "log"]
 
 
 class TrainerTest(ExampleTest):
     async def training(self, *options):
-        server = self.serve("trainer")
+        server = self.serve("trainer", "--config", EXAMPLES / "trainer/tidings.toml")
         client = await Client.open(self, server.endpoints["/ws"])
         await client.until({"type": "connection_established"})
         await client.send({"type": "subscribe", "events": EVENTS})
@@ -18,7 +18,6 @@ class TrainerTest(ExampleTest):
         native = server.clients.replace("http", "ws") + "/v1/ws"
         where = ["--url", native, "--publish", server.admin, "--room", "test"]
         trainer = self.example("trainer/train.py", *where, *options)
-        trainer.line("INFO commands: taking commands: ready")
         return trainer, client
 
     async def command(self, client, command, **args):
@@ -52,6 +51,7 @@ class TrainerTest(ExampleTest):
 
     async def test_pause_resume_draw_and_stop_reach_the_loop(self):
         trainer, client = await self.training("--epochs", 100_000, "--sample-every", 100_000)
+        trainer.line("INFO commands: taking commands: ready")
         await client.until({"type": "training_progress"})
 
         paused = await self.command(client, "pause")

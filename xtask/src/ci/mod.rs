@@ -12,6 +12,8 @@ mod debian;
 mod servers;
 /// A browser for the tests that need one.
 mod browser;
+/// The examples, with their own programs and in a browser.
+mod examples;
 /// The table at the end.
 mod report;
 
@@ -72,6 +74,7 @@ const STEPS: &[Step] = &[
     }),
     step("autobahn", |shell| shell.test(Runner::Autobahn, shell.cargo("xtask autobahn core 9"))),
     step("browser", browser::test),
+    step("examples", examples::test),
 ];
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {

@@ -4,6 +4,7 @@ pub(super) enum Runner {
     Cargo,
     Autobahn,
     Node,
+    Python,
 }
 
 /// Tests, counted from the lines of their runners.
@@ -24,6 +25,7 @@ impl Tally {
             Runner::Cargo => cargo(line),
             Runner::Autobahn => autobahn(line),
             Runner::Node => node(line),
+            Runner::Python => python(line),
         };
         if let Some(found) = found {
             self.add(&found);
@@ -67,6 +69,15 @@ fn node(line: &str) -> Option<Tally> {
     }
 }
 
+/// `test_name (module.Class.test_name) ... ok`
+fn python(line: &str) -> Option<Tally> {
+    match line.rsplit_once(" ... ")?.1 {
+        "ok" => Some(Tally { passed: 1, failed: 0 }),
+        "FAIL" | "ERROR" => Some(Tally { passed: 0, failed: 1 }),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,5 +115,14 @@ mod tests {
             tally.read(Runner::Node, line);
         }
         assert_eq!((tally.passed, tally.failed), (3, 2));
+    }
+
+    #[test]
+    fn reads_python() {
+        assert_eq!(read(Runner::Python, "test_a (module.Class.test_a) ... ok"), (1, 0));
+        assert_eq!(read(Runner::Python, "test_a (module.Class.test_a) ... FAIL"), (0, 1));
+        assert_eq!(read(Runner::Python, "setUpClass (module.Class) ... ERROR"), (0, 1));
+        assert_eq!(read(Runner::Python, "test_a (module.Class.test_a) ... skipped 'x'"), (0, 0));
+        assert_eq!(read(Runner::Python, "Ran 3 tests in 0.1s"), (0, 0));
     }
 }

@@ -104,11 +104,6 @@ impl Settings {
         self.profiles.iter().find(|placed| placed.name == name).map(|placed| placed.at)
     }
 
-    /// The profile's usual address.
-    pub(super) fn usual_place_of(&self, name: &str) -> Option<SocketAddr> {
-        self.profiles.iter().find(|placed| placed.name == name).map(|placed| placed.usual)
-    }
-
     /// Reads the configuration; pages of `admin` may use the endpoints.
     pub(super) fn load(&self, admin: Option<SocketAddr>) -> Result<Loaded, ConfigErrors> {
         let profiles = self.profiles.iter().map(|placed| Profile {
@@ -178,7 +173,8 @@ fn configuration(origins: &[String], has_gestures: bool) -> String {
     };
     format!(
         "[limits]\ntail_bytes = \"{TAIL}\"\n\n\
-         [auth.roles.anonymous]\nsubscribe = [\">\"]\n\n\
+         [auth.roles.anonymous]\nsubscribe = [\">\"]\n\
+         handle = [\"trainer.>\", \"speech.>\", \"gesture.>\"]\n\n\
          [[stream]]\nname = \"{ROOT}\"\ntopics = [\"{ROOT}.>\"]\n\
          retain = {{ count = {KEPT_EVENTS} }}\n\n\
          [[source]]\nkind = \"host\"\nroot = \"{ROOT}\"\ninterval = \"1s\"\n\n\
@@ -209,11 +205,15 @@ mod tests {
 
     #[test]
     fn a_profile_whose_port_is_taken_listens_elsewhere() {
-        let usual = settings("127.0.0.1:1").usual_place_of("trainer").unwrap();
+        let of = |settings: &Settings| {
+            let placed = settings.profiles.iter().find(|placed| placed.name == "trainer").unwrap();
+            (placed.usual, placed.at)
+        };
+        let (usual, _) = of(&settings("127.0.0.1:1"));
         // It may be taken already, by something else on this machine.
         let _taken = TcpListener::bind(usual);
         let settings = settings("127.0.0.1:1");
-        let at = settings.place_of("trainer").unwrap();
+        let (_, at) = of(&settings);
         assert_ne!(at.port(), usual.port());
         assert!(settings.moved().iter().any(|said| said.contains(&at.to_string())));
     }
