@@ -26,7 +26,8 @@ impl World {
         } else {
             vec![pattern(">")]
         };
-        let grants = Arc::new(Grants { subscribe, publish: vec![pattern(">")] });
+        let grants =
+            Arc::new(Grants { subscribe, publish: vec![pattern(">")], ..Grants::default() });
         let rendering = *random.pick(&[PLAIN, PLAIN, SPACED, NAMED]);
         let pipe = *random.pick(&[Pipe::Quick, Pipe::Slow, Pipe::Narrow, Pipe::Stalling]);
         let mut person = Person::new(user, grants, rendering, pipe);
@@ -62,7 +63,7 @@ impl World {
 
     /// Somebody connects, and resumes where they were.
     pub(super) fn connect(&mut self, person: usize) {
-        let node = self.random.below(self.nodes.len() as u64) as usize;
+        let node = self.any_node();
         let client = ClientId(u128::from(self.random.bits()));
         self.clients.push(client);
         let who = &self.people[person];
