@@ -44,6 +44,8 @@ pub struct Limits {
     pub unanswered_max: u32,
     /// Bytes of such publishes; what was read before the bound was reached may go beyond it.
     pub append_bytes_max: usize,
+    /// Different filters that one client's subscriptions may have.
+    pub filters_max: usize,
 }
 
 impl Default for Limits {
@@ -53,6 +55,7 @@ impl Default for Limits {
             page_bytes: 256 << 10,
             unanswered_max: 1024,
             append_bytes_max: 4 << 20,
+            filters_max: 100,
         }
     }
 }

@@ -8,6 +8,8 @@ mod world;
 mod pages;
 /// Subscriptions begin and end.
 mod subscriptions;
+/// Subscriptions as one set.
+mod including;
 /// Readers behind.
 mod readers;
 /// What is not kept any more.
