@@ -8,3 +8,5 @@ pub mod simulator;
 pub mod protobuf;
 /// A running server and clients that do as they are told.
 pub mod harness;
+/// Wire transcripts, and how they are played.
+pub mod vectors;

@@ -48,8 +48,11 @@ const ASKED: &[&str] = &[
     r#"{"subscribe":{"topics":["a"],"filter":{"field":"","op":"exists"}}}"#,
     r#"{"subscribe":{"topics":["a"],"filter":{"all":[{"field":"/a~1b","op":"in","value":["ü\n",null,true]},{"any":[{"field":"/a","op":"prefix","value":"x"},{"not":{"field":"/a","op":"ne","value":false}}]}]}}}"#,
     r#"{"hello":{"subscriptions":[{"topics":["a"],"filter":{"field":"/a","op":"eq","value":null}}]}}"#,
+    r#"{"id":8,"hello":{"token":"a.b.c"}}"#,
+    r#"{"id":8,"refresh":{"token":"a.b.c"}}"#,
     r#"{"id":3}"#,
-    r#"{"id":3,"hello":{"token":"t"}}"#,
+    r#"{"id":3,"hello":{"token":""}}"#,
+    r#"{"id":3,"refresh":{}}"#,
     r#"{"id":3,"hello":{"device":""}}"#,
     r#"{"id":3,"hello":{"device":"a\nb"}}"#,
     r#"{"id":3,"hello":{"device":7}}"#,
@@ -259,8 +262,15 @@ fn any_subscribed() -> impl Strategy<Value = Subscribed> + Clone {
 }
 
 fn any_error() -> impl Strategy<Value = Error> {
-    let parts = (prop::sample::select(ErrorCode::ALL.to_vec()), ".*", any::<Option<u64>>());
-    parts.prop_map(|(code, message, retry_after_ms)| Error { code, message, retry_after_ms })
+    let details = prop_oneof![Just(None), Just(Some("{\"ü\":[1,2]}")), Just(Some("null"))];
+    let codes = prop::sample::select(ErrorCode::ALL.to_vec());
+    let parts = (codes, ".*", any::<Option<u64>>(), details);
+    parts.prop_map(|(code, message, retry_after_ms, details)| Error {
+        code,
+        message,
+        retry_after_ms,
+        details: details.map(Into::into),
+    })
 }
 
 fn any_answer() -> impl Strategy<Value = Answer> {

@@ -63,7 +63,10 @@ impl Inputs {
     fn apply(&mut self, input: Input, state: &mut State) -> bool {
         match input {
             Input::Command(command) => state.command(command),
-            Input::Parting(Parting::Subscription(key)) => state.unwanted(key),
+            Input::Parting(Parting::Membership(key)) => state.unwanted(key),
+            Input::Parting(Parting::Result { connection, call_id, result }) => {
+                state.answered_call(connection, call_id, result);
+            }
             Input::Parting(Parting::Request) => state.request_given_up(),
             Input::Parting(Parting::Client(closed)) => {
                 self.closing = Some(closed);
@@ -90,11 +93,11 @@ impl<C: Connector> Driver<C> {
         connector: C,
         options: Options,
         commands: mpsc::Receiver<Command>,
-        partings: mpsc::UnboundedReceiver<Parting>,
+        (answers, partings): (mpsc::WeakUnboundedSender<Parting>, mpsc::UnboundedReceiver<Parting>),
         status: watch::Sender<Status>,
     ) -> Self {
         let backoff = Backoff::new(options.backoff_min, options.backoff_max);
-        let state = State::new(options.clone());
+        let state = State::new(options.clone(), answers);
         let inputs = Inputs { commands, partings, closing: None };
         Self { connector, options, inputs, status, state, backoff }
     }

@@ -43,6 +43,8 @@ pub struct Refusal {
     pub message: String,
     /// When the same request may succeed, in ms from then.
     pub retry_after_ms: Option<u64>,
+    /// What else a program may want to know: JSON text.
+    pub details: Option<std::sync::Arc<str>>,
     /// The HTTP status, where it came over HTTP.
     pub status: Option<u16>,
 }

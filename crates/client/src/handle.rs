@@ -3,13 +3,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use protocol::{Appended, Position};
+use bytes::Bytes;
+use protocol::{Appended, Pattern, Position};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use crate::commands::{Call, Handling};
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::event::{HistoryPage, Item};
+use crate::handlers::Queue;
 use crate::link::Connector;
 use crate::options::{History, Options, Publish, Subscribe};
 use crate::requests::Reply;
@@ -17,6 +20,8 @@ use crate::subscriptions::{Key, Started};
 use crate::url::Url;
 use crate::websocket_link::WebSocketConnector;
 
+/// How long the answer to a call may be under way when its time is over.
+const ANSWER_TIME: Duration = Duration::from_secs(1);
 /// Commands that wait until the task takes them.
 const COMMANDS_MAX: usize = 64;
 
@@ -27,15 +32,19 @@ pub(crate) enum Command {
     History(History, Reply<HistoryPage>),
     Acknowledge(Vec<Position>, Reply<Vec<Position>>),
     Ping(Reply<u64>),
+    Call(Call, Reply<Bytes>),
+    Handle { key: Key, patterns: Vec<Pattern>, queue: Queue, reply: Reply<()> },
     Subscribe { key: Key, options: Subscribe, queue: mpsc::Sender<Item>, reply: Reply<Started> },
 }
 
 /// What a handle gives up. The task always takes these, so that they need no bound: each
-/// subscription, request and client is given up once.
+/// subscription, request and client is given up once, and each call answered once.
 #[derive(Debug)]
 pub(crate) enum Parting {
-    /// A subscription was dropped.
-    Subscription(Key),
+    /// A subscription, or what handles commands, was dropped.
+    Membership(Key),
+    /// A call was answered that came on that connection.
+    Result { connection: u64, call_id: u64, result: Result<Bytes, protocol::Error> },
     /// A request was waited for long enough.
     Request,
     /// The client is to be closed; the answer says that it is.
@@ -115,7 +124,13 @@ impl Client {
         let (partings, parting_inbox) = mpsc::unbounded_channel();
         let (status, status_watch) = watch::channel(Status::Connecting);
         let (request_timeout, queue_items) = (options.request_timeout, options.queue_items.max(1));
-        let driver = Driver::new(connector, options, command_inbox, parting_inbox, status);
+        let driver = Driver::new(
+            connector,
+            options,
+            command_inbox,
+            (partings.downgrade(), parting_inbox),
+            status,
+        );
         tokio::spawn(driver.run());
         let (keys, status) = (AtomicU64::new(1), status_watch);
         let shared = Shared { commands, partings, status, keys, request_timeout, queue_items };
@@ -186,6 +201,36 @@ impl Client {
         self.ask(|reply| Command::Acknowledge(positions, reply)).await
     }
 
+    /// Sends a command to what handles it; its answer is JSON text.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the code that the server or the handler chose.
+    /// [`Error::Timeout`] and [`Error::Unreachable`], and the codes `timeout` and `no_handler`, may
+    /// leave open whether it was carried out: a call is never sent twice by the client.
+    pub async fn call(&self, call: Call) -> Result<Bytes, Error> {
+        let least = call.timeout.map(|timeout| timeout.saturating_add(ANSWER_TIME));
+        let wait = self.shared.request_timeout.max(least.unwrap_or_default());
+        self.ask_within(wait, |reply| Command::Call(call, reply)).await
+    }
+
+    /// Handles the commands that match these patterns, beside those that the client handles
+    /// already, across reconnections. Answered once the server gives them to this client.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where there is no pattern or one breaks a rule; [`Error::Refused`] where
+    /// the server refuses, [`Error::Timeout`] where it does not answer, or what ended the client.
+    pub async fn handle<S: AsRef<str>>(&self, patterns: &[S]) -> Result<Handling, Error> {
+        let patterns = crate::options::patterns(patterns)?;
+        if patterns.is_empty() {
+            return Err(Error::Invalid("a handler needs at least one pattern".into()));
+        }
+        let key = self.shared.keys.fetch_add(1, Ordering::Relaxed);
+        let (queue, calls) = mpsc::channel(self.shared.queue_items);
+        let membership = Membership { client: self.clone(), key };
+        self.ask(|reply| Command::Handle { key, patterns, queue, reply }).await?;
+        Ok(Handling { calls, membership })
+    }
+
     /// Asks for the server's time, in ms since 1970.
     ///
     /// # Errors
@@ -205,13 +250,21 @@ impl Client {
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
+        self.ask_within(self.shared.request_timeout, command).await
+    }
+
+    async fn ask_within<T>(
+        &self,
+        wait: Duration,
+        command: impl FnOnce(Reply<T>) -> Command,
+    ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
         let asked = async {
             let sent = self.shared.commands.send(command(reply)).await;
             sent.map_err(|_| self.ended())?;
             answer.await.unwrap_or_else(|_| Err(self.ended()))
         };
-        timeout(self.shared.request_timeout, asked).await.unwrap_or_else(|_| {
+        timeout(wait, asked).await.unwrap_or_else(|_| {
             // A task that has ended needs not know.
             let _ = self.shared.partings.send(Parting::Request);
             Err(Error::Timeout)
@@ -262,16 +315,24 @@ impl Subscription {
     }
 }
 
-/// Keeps the client for a subscription, and tells the task when it is dropped.
+/// Keeps the client for a subscription or what handles commands, and tells the task when it is
+/// dropped.
 #[derive(Debug)]
-struct Membership {
+pub(crate) struct Membership {
     client: Client,
     key: Key,
+}
+
+impl Membership {
+    /// What ended the client.
+    pub(crate) fn ended(&self) -> Error {
+        self.client.ended()
+    }
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
         // A task that has ended needs not know.
-        let _ = self.client.shared.partings.send(Parting::Subscription(self.key));
+        let _ = self.client.shared.partings.send(Parting::Membership(self.key));
     }
 }

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use crate::commands::Call;
 use crate::error::{Error, Refusal};
 use crate::options::Publish;
 use crate::url::Url;
@@ -117,6 +118,18 @@ impl Admin {
             None => wire::read_appended(answer),
         };
         Ok(answers.into_iter().map(read).collect())
+    }
+
+    /// Sends a command to what handles it; its answer is JSON text.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the code that the server or the handler chose,
+    /// [`Error::Unreachable`], [`Error::Timeout`].
+    pub async fn call(&self, call: &Call) -> Result<Bytes, Error> {
+        let mut body = Vec::with_capacity(call.data.len() + 256);
+        wire::push_call_object(&mut body, call);
+        let answer = self.send(json(Method::POST, "/v1/call", body.into())).await?;
+        wire::read_called(parse::<&RawValue>(&answer)?)
     }
 
     /// Reads `path`, such as `/v1/streams`, with its query.
@@ -306,6 +319,7 @@ fn unexpected(status: u16) -> Refusal {
         code: "unexpected_status".into(),
         message: format!("the server answered with status {status}"),
         retry_after_ms: None,
+        details: None,
         status: Some(status),
     }
 }

@@ -44,6 +44,8 @@ mod url;
 mod options;
 /// What subscribers get.
 mod event;
+/// Commands, and what handles them.
+mod commands;
 /// The handles that programs hold.
 mod handle;
 /// What carries frames, and how it is made.
@@ -58,6 +60,8 @@ mod requests;
 mod seen;
 /// The client's subscriptions: who gets an event, and where to resume.
 mod subscriptions;
+/// What the client handles.
+mod handlers;
 /// Items on their way to subscriptions.
 mod deliveries;
 /// Why a connection ended, and what follows.
@@ -75,6 +79,7 @@ pub mod http;
 #[cfg(test)]
 mod tests;
 
+pub use commands::{Answer, Call, HandlerCall, Handling};
 pub use error::{Error, Refusal};
 pub use event::{Event, HistoryPage, Item};
 pub use handle::{Client, Status, Subscription, Welcome};

@@ -159,7 +159,7 @@ impl Subscribe {
     }
 }
 
-fn patterns<S: AsRef<str>>(texts: &[S]) -> Result<Vec<Pattern>, Error> {
+pub(crate) fn patterns<S: AsRef<str>>(texts: &[S]) -> Result<Vec<Pattern>, Error> {
     texts.iter().map(|text| Ok(Pattern::parse(text.as_ref())?)).collect()
 }
 

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use protocol::{Appended, Position};
 use tokio::sync::oneshot;
 
@@ -18,6 +19,8 @@ pub(crate) enum Waiting {
     History(Reply<HistoryPage>),
     Acknowledge(Reply<Vec<Position>>),
     Ping(Reply<u64>),
+    Call(Reply<Bytes>),
+    Handle(Vec<Key>),
     Subscribe(Key),
     Unsubscribe(Key),
 }
@@ -30,6 +33,8 @@ impl Waiting {
             Self::History(reply) => reply.is_closed(),
             Self::Acknowledge(reply) => reply.is_closed(),
             Self::Ping(reply) => reply.is_closed(),
+            Self::Call(reply) => reply.is_closed(),
+            Self::Handle(_) => false,
             // Until the answer, which may have to be undone.
             Self::Subscribe(_) | Self::Unsubscribe(_) => false,
         }
@@ -40,7 +45,8 @@ impl Waiting {
     fn outlives_connection(&self, awaits_answer: impl Fn(Key) -> bool) -> bool {
         match self {
             Self::Subscribe(key) => awaits_answer(*key),
-            Self::Unsubscribe(_) => false,
+            // What is handled is said anew.
+            Self::Unsubscribe(_) | Self::Handle(_) => false,
             _ => !self.is_abandoned(),
         }
     }
@@ -53,7 +59,8 @@ impl Waiting {
             Self::History(reply) => drop(reply.send(Err(error))),
             Self::Acknowledge(reply) => drop(reply.send(Err(error))),
             Self::Ping(reply) => drop(reply.send(Err(error))),
-            Self::Subscribe(_) | Self::Unsubscribe(_) => {}
+            Self::Call(reply) => drop(reply.send(Err(error))),
+            Self::Subscribe(_) | Self::Unsubscribe(_) | Self::Handle(_) => {}
         }
     }
 }
@@ -91,6 +98,12 @@ impl Requests {
     /// Forgets what nobody waits for; late answers mean nothing.
     pub(crate) fn forget_abandoned(&mut self) {
         self.open.retain(|_, (_, waiting)| !waiting.is_abandoned());
+    }
+
+    /// The connection broke on which calls were sent: asked again, they might be carried out twice.
+    pub(crate) fn fail_calls(&mut self, error: &Error) {
+        let sent = self.open.extract_if(.., |_, (_, waiting)| matches!(waiting, Waiting::Call(_)));
+        sent.for_each(|(_, (_, waiting))| waiting.fail(error.clone()));
     }
 
     /// Forgets what need not be asked again on a new connection.

@@ -1,12 +1,17 @@
 use std::collections::VecDeque;
 
+use bytes::Bytes;
+use protocol::ErrorCode;
 use serde_json::value::RawValue;
+use tokio::sync::mpsc;
 
+use crate::commands::{Answer, HandlerCall};
 use crate::deliveries::Deliveries;
 use crate::ended::Ended;
 use crate::error::{Error, Refusal};
 use crate::event::Item;
-use crate::handle::{Command, Welcome};
+use crate::handle::{Command, Parting, Welcome};
+use crate::handlers::Handlers;
 use crate::link::Frame;
 use crate::options::Options;
 use crate::requests::{Requests, Waiting};
@@ -39,6 +44,11 @@ pub(crate) struct State {
     session: Option<Session>,
     closing: Option<Closing>,
     was_open: bool,
+    handlers: Handlers,
+    /// Counts the connections.
+    connection: u64,
+    /// For answers to calls. Weak: that nobody else is left must be noticed.
+    partings: mpsc::WeakUnboundedSender<Parting>,
 }
 
 /// A client's id and the token that restores it.
@@ -51,7 +61,7 @@ struct Session {
 }
 
 impl State {
-    pub(crate) fn new(options: Options) -> Self {
+    pub(crate) fn new(options: Options, partings: mpsc::WeakUnboundedSender<Parting>) -> Self {
         Self {
             options,
             phase: Phase::Offline,
@@ -63,6 +73,9 @@ impl State {
             session: None,
             closing: None,
             was_open: false,
+            handlers: Handlers::default(),
+            connection: 0,
+            partings,
         }
     }
 
@@ -104,6 +117,14 @@ impl State {
                 self.ask(Waiting::Acknowledge(reply), |id| wire::acknowledge(id, &positions));
             }
             Command::Ping(reply) => self.ask(Waiting::Ping(reply), wire::ping),
+            Command::Call(call, reply) => {
+                self.ask(Waiting::Call(reply), |id| wire::call(id, &call));
+            }
+            Command::Handle { reply, .. } if reply.is_closed() => {}
+            Command::Handle { key, patterns, queue, reply } => {
+                self.handlers.add(key, patterns, queue, reply);
+                self.say_what_is_handled();
+            }
             Command::Subscribe { reply, .. } if reply.is_closed() => {}
             Command::Subscribe { key, options, queue, reply } => {
                 let body = options.clone();
@@ -118,8 +139,48 @@ impl State {
         self.requests.forget_abandoned();
     }
 
-    /// A subscription was dropped.
+    /// Says what is handled now, where there is a connection; otherwise the next one begins so.
+    fn say_what_is_handled(&mut self) {
+        if self.phase == Phase::Open {
+            let (keys, patterns) = (self.handlers.keys(), self.handlers.patterns());
+            self.ask(Waiting::Handle(keys), |id| wire::handle(id, &patterns));
+        }
+    }
+
+    /// A call was answered that came on that connection.
+    pub(crate) fn answered_call(
+        &mut self,
+        connection: u64,
+        call_id: u64,
+        result: Result<Bytes, protocol::Error>,
+    ) {
+        if (connection, Phase::Open) != (self.connection, self.phase) {
+            return;
+        }
+        let mut frame = wire::result(call_id, &result);
+        let bytes_max = self.message_bytes_max();
+        if frame.bytes.len() > bytes_max {
+            let message = format!("the result is larger than the {bytes_max} bytes allowed");
+            let error = protocol::Error::new(ErrorCode::CommandFailed, message);
+            frame = wire::result(call_id, &Err(error));
+        }
+        self.outgoing.push_back(frame);
+    }
+
+    /// The server gives a call to this client.
+    fn called(&mut self, call_id: u64, call: HandlerCall) {
+        let (connection, to) = (self.connection, self.partings.upgrade());
+        let answer = Answer { call_id, connection, to };
+        if let Err((answer, error)) = self.handlers.give(call, answer) {
+            answer.send(Err(error));
+        }
+    }
+
+    /// A subscription, or what handles commands, was dropped.
     pub(crate) fn unwanted(&mut self, key: Key) {
+        if self.handlers.remove(key) {
+            return self.say_what_is_handled();
+        }
         let Some(name) = self.subscriptions.unwanted(key) else { return };
         match self.phase {
             Phase::Open => {
@@ -155,6 +216,7 @@ impl State {
         let error = Error::Invalid(message);
         match waiting {
             Waiting::Subscribe(key) => self.subscriptions.refused(key, error),
+            Waiting::Handle(keys) => self.handlers.refused(&keys, &error),
             waiting => waiting.fail(error),
         }
     }
@@ -162,6 +224,7 @@ impl State {
     /// A connection stands.
     pub(crate) fn connected(&mut self) {
         self.phase = Phase::AwaitsWelcome;
+        self.connection += 1;
     }
 
     /// Asks whether the server lives.
@@ -226,6 +289,7 @@ impl State {
             }
             (_, ServerMessage::Gap(gap)) => self.subscriptions.gap(&gap, &mut self.deliveries),
             (_, ServerMessage::Mark(positions)) => self.subscriptions.mark(&positions),
+            (_, ServerMessage::Call { call_id, call }) => self.called(call_id, call),
             (_, ServerMessage::Expiring { in_ms }) => {
                 tracing::warn!(in_ms, "the token will expire");
             }
@@ -285,6 +349,9 @@ impl State {
             self.refuse_too_large(waiting);
         }
         self.outgoing.extend(self.requests.frames().cloned());
+        if !self.handlers.is_empty() {
+            self.say_what_is_handled();
+        }
         if self.was_open {
             self.subscriptions.notice(&Item::Reconnected, &mut self.deliveries);
         }
@@ -306,6 +373,13 @@ impl State {
             }
             (Waiting::Ping(reply), Ok(ok)) => {
                 let _ = reply.send(wire::read_time(&ok));
+            }
+            (Waiting::Call(reply), Ok(ok)) => {
+                let _ = reply.send(wire::read_called(&ok));
+            }
+            (Waiting::Handle(keys), Ok(_)) => self.handlers.confirmed(&keys),
+            (Waiting::Handle(keys), Err(refusal)) => {
+                self.handlers.refused(&keys, &Error::Refused(refusal));
             }
             (Waiting::Subscribe(key), Ok(ok)) => {
                 let answer = wire::read_subscribed(&ok)?;
@@ -344,6 +418,9 @@ impl State {
         self.subscriptions.connection_lost(&mut self.deliveries);
         self.requests.connection_lost(|key| self.subscriptions.awaits_answer(key));
         if was_open {
+            let lost = "the connection broke before the command was answered; whether it was \
+                        carried out is unknown";
+            self.requests.fail_calls(&Error::Unreachable(lost.into()));
             let item = Item::Reconnecting(error.clone());
             self.subscriptions.notice(&item, &mut self.deliveries);
         }
@@ -352,6 +429,7 @@ impl State {
     /// There will be no other connection.
     pub(crate) fn fail(&mut self, error: &Error) {
         self.requests.fail(error);
+        self.handlers.fail(error);
         self.subscriptions.fail(error);
     }
 }

@@ -123,6 +123,7 @@ async fn refusal(mut stream: TcpStream, mut read: Vec<u8>, status: u16) -> Error
         code: "unexpected_status".into(),
         message: format!("the server answered with status {status} instead of a WebSocket"),
         retry_after_ms: None,
+        details: None,
         status: Some(status),
     });
     refusal.retry_after_ms = refusal.retry_after_ms.or(retry_after_ms);

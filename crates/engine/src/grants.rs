@@ -7,8 +7,10 @@ pub enum Action {
     Subscribe,
     /// Publish events.
     Publish,
-    /// Send commands, whose names are topics.
+    /// Send commands.
     Command,
+    /// Handle commands of others.
+    Handle,
 }
 
 /// What a client is allowed, as patterns per action. Nothing is allowed that is not named, and no
@@ -21,6 +23,8 @@ pub struct Grants {
     pub publish: Vec<Pattern>,
     /// Patterns of commands that it may send.
     pub command: Vec<Pattern>,
+    /// Patterns of commands that it may handle.
+    pub handle: Vec<Pattern>,
 }
 
 impl Grants {
@@ -32,7 +36,8 @@ impl Grants {
         let (granted, verb) = match action {
             Action::Subscribe => (&self.subscribe, "subscribe to"),
             Action::Publish => (&self.publish, "publish to"),
-            Action::Command => (&self.command, "send"),
+            Action::Command => (&self.command, "send the command"),
+            Action::Handle => (&self.handle, "handle the commands"),
         };
         if granted.iter().any(|wide| wide.contains(pattern)) {
             return Ok(());

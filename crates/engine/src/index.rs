@@ -2,6 +2,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use protocol::pattern::start_of_rest;
 use protocol::{Event, Filter, Mode, Pattern, SubscriptionId, Topic};
 use slab::Slab;
 use smallvec::SmallVec;
@@ -38,6 +39,8 @@ struct Node {
     any_one: Option<NodeKey>,
     /// The child for a final `>`.
     any_rest: Option<NodeKey>,
+    /// The children for a final `text>`, by how the rest begins.
+    rests: Option<Box<HashMap<Box<str>, NodeKey>>>,
     /// Subscriptions with a pattern that ends here, each with the place of that pattern in its
     /// `takes`.
     subscribers: Vec<(SubscriptionKey, u32)>,
@@ -136,7 +139,10 @@ impl Index {
         match token {
             "*" => node.any_one,
             ">" => node.any_rest,
-            _ => node.children.get(token).copied(),
+            _ => match start_of_rest(token) {
+                Some(start) => node.rests.as_ref()?.get(start).copied(),
+                None => node.children.get(token).copied(),
+            },
         }
     }
 
@@ -147,7 +153,12 @@ impl Index {
             match token {
                 "*" => node.any_one = Some(child),
                 ">" => node.any_rest = Some(child),
-                _ => drop(node.children.insert(token.into(), child)),
+                _ => match start_of_rest(token) {
+                    Some(start) => {
+                        node.rests.get_or_insert_default().insert(start.into(), child);
+                    }
+                    None => drop(node.children.insert(token.into(), child)),
+                },
             }
         }
         child
@@ -234,7 +245,8 @@ impl Index {
             let is_needed = !node.subscribers.is_empty()
                 || !node.children.is_empty()
                 || node.any_one.is_some()
-                || node.any_rest.is_some();
+                || node.any_rest.is_some()
+                || node.rests.is_some();
             if is_needed {
                 return;
             }
@@ -243,7 +255,13 @@ impl Index {
                 match &*node.token {
                     "*" => parent.any_one = None,
                     ">" => parent.any_rest = None,
-                    token => drop(parent.children.remove(token)),
+                    token => match start_of_rest(token) {
+                        Some(start) => {
+                            parent.rests.as_mut().and_then(|rests| rests.remove(start));
+                            parent.rests.take_if(|rests| rests.is_empty());
+                        }
+                        None => drop(parent.children.remove(token)),
+                    },
                 }
             }
             at = node.parent;
@@ -287,8 +305,94 @@ impl Index {
                 self.walk(child, rest, false, found);
             }
         }
+        if let Some(rests) = &node.rests {
+            self.find_rests(rests, token, found);
+        }
         if let Some(child) = node.children.get(*token) {
             self.walk(*child, rest, false, found);
+        }
+    }
+
+    /// A token has few beginnings; how the rest may begin is anybody's choice.
+    fn find_rests(
+        &self,
+        rests: &HashMap<Box<str>, NodeKey>,
+        token: &str,
+        found: &mut Vec<SubscriptionKey>,
+    ) {
+        let ends = token.char_indices().map(|(at, c)| at + c.len_utf8());
+        let starts = ends.filter_map(|end| token.get(..end));
+        for child in starts.filter_map(|start| rests.get(start)) {
+            let end = self.nodes.get(*child as usize);
+            found.extend(end.iter().flat_map(|end| &end.subscribers).map(|(key, _)| *key));
+        }
+    }
+
+    /// Collects the subscriptions with a pattern that has a topic in common with `asked`, and that
+    /// do not leave out all of it; one may come several times.
+    pub(crate) fn overlapping(&self, asked: &Pattern, found: &mut Vec<SubscriptionKey>) {
+        found.clear();
+        let tokens: SmallVec<[&str; 16]> = asked.tokens().collect();
+        self.overlap(ROOT, &tokens, found);
+        let leaves = |subscription: &Subscription| {
+            subscription.except.iter().any(|pattern| pattern.contains(asked))
+        };
+        found.retain(|key| self.get(*key).is_some_and(|subscription| !leaves(subscription)));
+    }
+
+    /// Patterns have at most 16 tokens, so recursion is shallow.
+    fn overlap(&self, at: NodeKey, asked: &[&str], found: &mut Vec<SubscriptionKey>) {
+        let Some(node) = self.nodes.get(at as usize) else { return };
+        let Some((token, rest)) = asked.split_first() else {
+            return found.extend(node.subscribers.iter().map(|(key, _)| *key));
+        };
+        // In first place, wildcards hold back from the system's topics, on either side.
+        let is_first = at == ROOT;
+        let meets_wild = !(is_first && token.starts_with('$'));
+        if meets_wild {
+            if let Some(end) = node.any_rest.and_then(|child| self.nodes.get(child as usize)) {
+                found.extend(end.subscribers.iter().map(|(key, _)| *key));
+            }
+            if let Some(child) = node.any_one {
+                self.overlap_below(child, token, rest, found);
+            }
+        }
+        let asked_start = start_of_rest(token);
+        let meets = |name: &str| match asked_start {
+            Some(start) => name.starts_with(start),
+            None => *token == "*",
+        };
+        let is_held_back = |name: &str| is_first && meets(name) && name.starts_with('$');
+        for (start, child) in node.rests.iter().flat_map(|rests| rests.iter()) {
+            let begins = asked_start.unwrap_or(token).starts_with(&**start);
+            if (begins || meets(start)) && !is_held_back(start) {
+                let end = self.nodes.get(*child as usize);
+                found.extend(end.iter().flat_map(|end| &end.subscribers).map(|(key, _)| *key));
+            }
+        }
+        if asked_start.is_some() || *token == "*" {
+            let seen = node.children.iter().filter(|(name, _)| meets(name) && !is_held_back(name));
+            for (_, child) in seen {
+                self.overlap_below(*child, token, rest, found);
+            }
+        } else if let Some(child) = node.children.get(*token) {
+            self.overlap(*child, rest, found);
+        }
+    }
+
+    /// Behind a token that `token` met: `>` takes what ends there, and meets the next as well.
+    fn overlap_below(
+        &self,
+        child: NodeKey,
+        token: &str,
+        rest: &[&str],
+        found: &mut Vec<SubscriptionKey>,
+    ) {
+        if start_of_rest(token).is_some() {
+            self.overlap(child, &[], found);
+            self.overlap(child, &[">"], found);
+        } else {
+            self.overlap(child, rest, found);
         }
     }
 
@@ -323,12 +427,12 @@ impl Index {
         }
         let mut tokens = topic.tokens();
         for pattern in way.iter().rev() {
-            match (*pattern, tokens.next()) {
-                (_, None) => return false,
-                (">", Some(_)) => return true,
-                ("*", Some(_)) => {}
-                (literal, Some(token)) if literal == token => {}
-                _ => return false,
+            let Some(token) = tokens.next() else { return false };
+            if let Some(start) = start_of_rest(pattern) {
+                return token.starts_with(start);
+            }
+            if *pattern != "*" && *pattern != token {
+                return false;
             }
         }
         tokens.next().is_none()
@@ -400,22 +504,43 @@ mod tests {
     }
 
     fn any_pattern() -> impl Strategy<Value = Pattern> {
-        let token = prop::sample::select(vec!["a", "b", "c", "*", "$s"]);
-        (prop::collection::vec(token, 1..4), any::<bool>()).prop_map(|(mut tokens, tail)| {
-            if tail {
-                tokens.push(">");
-            }
+        let token = prop::sample::select(vec!["a", "b", "ab", "*", "$s"]);
+        let tail = prop::sample::select(vec!["", "", ">", "a>", "ab>", "$>"]);
+        (prop::collection::vec(token, 1..4), tail).prop_map(|(mut tokens, tail)| {
+            tokens.extend((!tail.is_empty()).then_some(tail));
             pattern(&tokens.join("."))
         })
     }
 
     fn any_topic() -> impl Strategy<Value = Topic> {
-        let token = prop::sample::select(vec!["a", "b", "c", "$s"]);
+        let token = prop::sample::select(vec!["a", "b", "ab", "abc", "$s"]);
         prop::collection::vec(token, 1..5)
             .prop_map(|tokens| Topic::parse(&tokens.join(".")).unwrap())
     }
 
     proptest! {
+        #[test]
+        fn overlaps_are_those_of_the_patterns(
+            patterns in prop::collection::vec(any_pattern(), 1..20),
+            asked in any_pattern(),
+        ) {
+            let mut index = Index::new();
+            let mut expected = Vec::new();
+            for pattern in &patterns {
+                let id = SubscriptionId(1);
+                let topics = std::slice::from_ref(pattern);
+                let key = index.insert(0, id, Mode::EVERY, topics, Vec::new(), None);
+                if pattern.overlaps(&asked) {
+                    expected.push(key);
+                }
+            }
+            let mut found = Vec::new();
+            index.overlapping(&asked, &mut found);
+            found.sort_unstable();
+            found.dedup();
+            prop_assert_eq!(found, expected);
+        }
+
         #[test]
         fn finds_what_patterns_match_through_inserts_and_removals(
             steps in prop::collection::vec(

@@ -47,6 +47,6 @@ pub use session::SessionCounts;
 pub use streams::{Retention, StreamIndex, StreamSpec, StreamTable};
 pub use tail::{Pull, Tail, Wake};
 pub use worker::{
-    ClientKey, Connect, Counters, Limits, LocateTicket, Now, Remember, Remembered, Request,
-    SessionTokens, SessionView, Snapshot, Ticket, Worker,
+    ClientKey, Connect, Counters, Identity, Limits, LocateTicket, Now, Presence, Remember,
+    Remembered, Request, SessionTokens, SessionView, Snapshot, Ticket, Worker,
 };

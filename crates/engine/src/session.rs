@@ -13,7 +13,7 @@ use crate::index::{Index, SubscriptionKey};
 use crate::outbox::Outbox;
 use crate::render::Rendering;
 use crate::streams::StreamIndex;
-use crate::worker::Remembering;
+use crate::worker::{Expiry, Remembering};
 
 /// Most gaps that are remembered for readers that have not reached them.
 const GAPS_MAX: usize = 64;
@@ -37,15 +37,17 @@ pub(crate) struct Session {
     pub(crate) subscription_last: u32,
     pub(crate) heartbeat_ms: u32,
     pub(crate) subscriptions_max: u32,
-    /// Publishes and acknowledgements that are not answered yet.
+    /// Publishes, acknowledgements and calls that are not answered yet.
     pub(crate) unanswered: u32,
-    /// Bytes of those publishes.
+    /// Bytes of those publishes and calls.
     pub(crate) append_bytes: usize,
     pub(crate) client: ClientId,
     pub(crate) user: Option<Arc<str>>,
     pub(crate) grants: Arc<Grants>,
     pub(crate) conversation: Box<dyn Conversation>,
     pub(crate) counts: SessionCounts,
+    /// Set where its token expires.
+    pub(crate) expiry: Option<Box<Expiry>>,
     pub(crate) rare: Option<Box<Rare>>,
 }
 
@@ -89,6 +91,8 @@ pub(crate) struct Rare {
     pub(crate) groups: Vec<Arc<str>>,
     /// The device that the client named: its cursors are stored under it.
     pub(crate) device: Option<Arc<str>>,
+    /// It may do nothing before it has shown who it is.
+    pub(crate) must_authenticate: bool,
     /// Set where the client is remembered when its connection ends.
     pub(crate) remembering: Option<Box<Remembering>>,
     /// Subscriptions that began at a position which their reader has not reached yet.
@@ -103,8 +107,12 @@ pub(crate) struct Rare {
     /// A history that is being read, in the same way: an answer is large, so there is one at a
     /// time.
     pub(crate) reading: Option<Request>,
+    /// A command with a token, in the same way: it is found out whose it is.
+    pub(crate) authenticating: Option<Request>,
     /// What came behind it in one read of the transport.
     pub(crate) waiting: VecDeque<Request>,
+    /// Commands that it handles.
+    pub(crate) handles: Vec<Pattern>,
 }
 
 /// A range of a stream's seqs that the client was told it lost.
@@ -200,7 +208,7 @@ impl Rare {
 
     /// Whether a command waits for an answer from outside.
     pub(crate) fn awaits_answer(&self) -> bool {
-        self.subscribing.is_some() || self.reading.is_some()
+        self.subscribing.is_some() || self.reading.is_some() || self.authenticating.is_some()
     }
 }
 

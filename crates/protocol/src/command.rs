@@ -44,7 +44,8 @@ pub enum Command {
     Ping,
     /// Sends a command to what handles it.
     Call(Box<Call>),
-    /// Becomes a handler of commands that match these patterns.
+    /// Handles the commands that match these patterns from now on, and no others; with none, no
+    /// command at all.
     Handle(Vec<Pattern>),
     /// What a handler has to say about a call that it was given.
     Result {
@@ -69,6 +70,9 @@ pub enum Exclude {
     Named(Vec<Pattern>),
     /// All that these patterns select, out of wider ones too.
     Selected(Vec<Pattern>),
+    /// Of each pair the first pattern, unless something is subscribed to that the second selects:
+    /// what the client has only because of that goes with the last of it.
+    Orphaned(Vec<(Pattern, Pattern)>),
     /// Everything.
     All,
 }

@@ -1,4 +1,7 @@
 use std::fmt;
+use std::sync::Arc;
+
+use crate::json::push_str;
 
 macro_rules! error_codes {
     ($($variant:ident $word:literal $status:literal $retry:literal $meaning:literal;)*) => {
@@ -13,6 +16,11 @@ macro_rules! error_codes {
             /// The word on the wire: lower_snake.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)* }
+            }
+
+            /// The code of that word, where there is one.
+            pub fn parse(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|code| code.as_str() == word)
             }
 
             /// The HTTP status that fits (RFC 9110).
@@ -75,12 +83,40 @@ pub struct Error {
     pub message: String,
     /// When the same request may succeed, in ms from now.
     pub retry_after_ms: Option<u64>,
+    /// What else a program may want to know: JSON text.
+    pub details: Option<Arc<str>>,
 }
 
 impl Error {
-    /// An error without a time to retry.
+    /// An error without a time to retry or details.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retry_after_ms: None }
+        Self { code, message: message.into(), retry_after_ms: None, details: None }
+    }
+
+    /// An error that something else told, which may have codes of its own: such a one becomes
+    /// [`ErrorCode::CommandFailed`], and stands in the details as `code`. `details` is JSON text.
+    pub fn told(
+        code: &str,
+        message: &str,
+        retry_after_ms: Option<u64>,
+        details: Option<&str>,
+    ) -> Self {
+        let known = ErrorCode::parse(code);
+        let details = match known {
+            Some(_) => details.map(str::to_owned),
+            None => {
+                let mut out = b"{\"code\":".to_vec();
+                push_str(&mut out, code);
+                if let Some(details) = details {
+                    out.extend_from_slice(b",\"details\":");
+                    out.extend_from_slice(details.as_bytes());
+                }
+                out.push(b'}');
+                String::from_utf8(out).ok()
+            }
+        };
+        let error = Self::new(known.unwrap_or(ErrorCode::CommandFailed), message);
+        Self { retry_after_ms, details: details.map(Into::into), ..error }
     }
 
     /// [`ErrorCode::BadRequest`] with a sentence.
@@ -92,6 +128,13 @@ impl Error {
     #[must_use]
     pub fn retry_after(mut self, ms: u64) -> Self {
         self.retry_after_ms = Some(ms);
+        self
+    }
+
+    /// The same error with details: valid JSON text.
+    #[must_use]
+    pub fn with_details(mut self, json: impl Into<Arc<str>>) -> Self {
+        self.details = Some(json.into());
         self
     }
 }

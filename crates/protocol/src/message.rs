@@ -155,7 +155,7 @@ pub enum Answer {
     },
     /// To a call: JSON text.
     Called(Bytes),
-    /// To a handle.
+    /// To a handle, and to a result that was waited for.
     Handling,
     /// To a refresh.
     Refreshed {

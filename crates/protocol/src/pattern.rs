@@ -3,7 +3,8 @@ use std::fmt;
 use crate::error::{Error, ErrorCode};
 use crate::topic::{Topic, check, quoted};
 
-/// Selects topics: `*` stands for one token, a final `>` for one or more.
+/// Selects topics: `*` stands for one token, a final `>` for one or more, a final `text>` for one or
+/// more of which the first begins with `text`.
 ///
 /// A wildcard in first place never covers the system's topics, whose first token begins with `$`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,12 +45,12 @@ impl Pattern {
         }
         let mut topic = topic.tokens();
         for token in self.tokens() {
-            match (token, topic.next()) {
-                (_, None) => return false,
-                (">", Some(_)) => return true,
-                ("*", Some(_)) => {}
-                (literal, Some(other)) if literal == other => {}
-                _ => return false,
+            let Some(other) = topic.next() else { return false };
+            if let Some(start) = start_of_rest(token) {
+                return other.starts_with(start);
+            }
+            if token != "*" && token != other {
+                return false;
             }
         }
         topic.next().is_none()
@@ -62,13 +63,31 @@ impl Pattern {
         }
         let (mut mine, mut theirs) = (self.tokens(), other.tokens());
         loop {
-            match (mine.next(), theirs.next()) {
-                (None, None) | (Some(">"), Some(_)) => return true,
-                (Some("*"), Some(token)) if token != ">" => {}
-                (Some(literal), Some(token)) if literal == token => {}
+            let (token, theirs) = match (mine.next(), theirs.next()) {
+                (None, None) => return true,
+                (Some(token), Some(theirs)) => (token, theirs),
                 _ => return false,
+            };
+            match (start_of_rest(token), start_of_rest(theirs)) {
+                (Some(""), _) => return true,
+                (Some(start), Some(theirs)) => return theirs.starts_with(start),
+                (Some(start), None) => return theirs.starts_with(start),
+                (None, Some(_)) => return false,
+                (None, None) if token == "*" || token == theirs => {}
+                (None, None) => return false,
             }
         }
+    }
+
+    /// Orders patterns, the most specific first: at the first token in which two differ, a name
+    /// comes before `*`, and `*` before `>`. A pattern within another one comes before it.
+    pub fn generality(&self) -> Vec<u8> {
+        let rank = |token| match token {
+            ">" => 2,
+            "*" => 1,
+            _ => 0,
+        };
+        self.tokens().map(rank).collect()
     }
 
     /// Whether some topic is selected by both.
@@ -78,12 +97,25 @@ impl Pattern {
         }
         let (mut mine, mut theirs) = (self.tokens(), other.tokens());
         loop {
-            match (mine.next(), theirs.next()) {
-                (None, None) | (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
-                (Some(a), Some(b)) if a == b || is_wildcard(a) || is_wildcard(b) => {}
+            let (a, b) = match (mine.next(), theirs.next()) {
+                (None, None) => return true,
+                (Some(a), Some(b)) => (a, b),
                 _ => return false,
+            };
+            let is_any = a == "*" || b == "*";
+            match (start_of_rest(a), start_of_rest(b)) {
+                (Some(a), Some(b)) => return a.starts_with(b) || b.starts_with(a),
+                (Some(start), None) => return is_any || b.starts_with(start),
+                (None, Some(start)) => return is_any || a.starts_with(start),
+                (None, None) if is_any || a == b => {}
+                (None, None) => return false,
             }
         }
+    }
+
+    /// Whether it ends in `text>`: not every broker's own patterns can say that.
+    pub fn is_partial(&self) -> bool {
+        self.tokens().last().and_then(start_of_rest).is_some_and(|start| !start.is_empty())
     }
 
     /// Whether its first wildcard would have to cover the system's topics of `other`.
@@ -94,6 +126,12 @@ impl Pattern {
 
 fn is_wildcard(token: &str) -> bool {
     matches!(token, "*" | ">")
+}
+
+/// What the first token begins with for which a final token of a pattern stands, where it stands
+/// for more than one: with nothing in the case of `>`.
+pub fn start_of_rest(token: &str) -> Option<&str> {
+    token.strip_suffix('>')
 }
 
 impl fmt::Display for Pattern {
@@ -133,12 +171,12 @@ mod tests {
 
     /// Every topic of up to four tokens over a small alphabet that includes the system's.
     fn all_topics() -> Vec<Topic> {
-        let mut topics: Vec<String> = ["a", "b", "$s"].map(String::from).to_vec();
+        let mut topics: Vec<String> = ["a", "b", "ab", "$s"].map(String::from).to_vec();
         let mut longest = topics.clone();
         for _ in 0..3 {
             longest = longest
                 .iter()
-                .flat_map(|start| ["a", "b"].map(|token| format!("{start}.{token}")))
+                .flat_map(|start| ["a", "b", "ab"].map(|token| format!("{start}.{token}")))
                 .collect();
             topics.extend(longest.iter().cloned());
         }
@@ -146,14 +184,13 @@ mod tests {
     }
 
     fn any_pattern() -> impl Strategy<Value = Pattern> {
-        let first = prop::sample::select(vec!["a", "b", "*", "$s"]);
-        let rest = prop::collection::vec(prop::sample::select(vec!["a", "b", "*"]), 0..3);
-        (first, rest, any::<bool>()).prop_map(|(first, rest, tail)| {
+        let first = prop::sample::select(vec!["a", "b", "ab", "*", "$s"]);
+        let rest = prop::collection::vec(prop::sample::select(vec!["a", "b", "ab", "*"]), 0..3);
+        let tail = prop::sample::select(vec!["", ">", "a>", "b>", "ab>"]);
+        (first, rest, tail).prop_map(|(first, rest, tail)| {
             let mut tokens = vec![first];
             tokens.extend(rest);
-            if tail {
-                tokens.push(">");
-            }
+            tokens.extend((!tail.is_empty()).then_some(tail));
             pattern(&tokens.join("."))
         })
     }
@@ -178,6 +215,19 @@ mod tests {
     }
 
     #[test]
+    fn the_most_specific_pattern_comes_first() {
+        let sorted =
+            ["a.b.c", "a.b.*", "a.b.>", "a.*.c", "a.*.*", "a.*.>", "a.>", "*.b.c", "*.>", ">"];
+        for (at, narrow) in sorted.iter().enumerate() {
+            for wide in sorted.iter().skip(at + 1) {
+                let (narrow, wide) = (pattern(narrow), pattern(wide));
+                assert!(narrow.generality() < wide.generality(), "{narrow} {wide}");
+                assert!(!narrow.contains(&wide), "{narrow} {wide}");
+            }
+        }
+    }
+
+    #[test]
     fn contains_examples() {
         for (wide, narrow, expected) in [
             (">", "a.b", true),
@@ -189,14 +239,20 @@ mod tests {
             ("a.>", "a.*.b", true),
             ("a.>", "a", false),
             ("a.*.>", "a.>", false),
+            ("a.b>", "a.bc.*", true),
+            ("a.b>", "a.bc>", true),
+            ("a.b>", "a.*", false),
+            ("a.b>", "a.>", false),
+            ("a.>", "a.b>", true),
+            ("$s>", "$stats.x", true),
         ] {
             assert_eq!(pattern(wide).contains(&pattern(narrow)), expected, "{wide} {narrow}");
         }
     }
 
     #[test]
-    fn a_wildcard_is_a_whole_token() {
-        for bad in ["a.b*", ">.a", "a.>>", "*a"] {
+    fn only_a_final_token_may_say_how_the_rest_begins() {
+        for bad in ["a.b*", ">.a", "a.>>", "*a", "a>.b", "a.*>", "a.>b", "a.b>>"] {
             assert_eq!(Pattern::parse(bad).unwrap_err().code, ErrorCode::InvalidPattern, "{bad}");
         }
     }

@@ -75,7 +75,7 @@ impl std::str::FromStr for Topic {
 }
 
 /// Checks the rules that topics and patterns share; `wildcards` lets `*` and a final `>` stand as
-/// tokens.
+/// tokens, and a final one end in `>`.
 pub(crate) fn check(text: &str, wildcards: bool) -> Result<(), String> {
     if text.is_empty() {
         return Err("it is empty".into());
@@ -93,7 +93,10 @@ pub(crate) fn check(text: &str, wildcards: bool) -> Result<(), String> {
             "*" if wildcards => {}
             ">" if wildcards && at + 1 == count => {}
             ">" if wildcards => return Err("`>` may only be the last token".into()),
-            _ => check_token(token, wildcards)?,
+            _ => {
+                let start = token.strip_suffix('>').filter(|_| wildcards && at + 1 == count);
+                check_token(start.unwrap_or(token), wildcards)?;
+            }
         }
     }
     Ok(())

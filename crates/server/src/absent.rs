@@ -21,6 +21,8 @@ pub(crate) struct Identity {
 pub(crate) enum Word {
     /// The device of an authenticated user.
     Device(Arc<str>),
+    /// The user's own token.
+    User,
     /// The random cookie that an earlier connection was given.
     Cookie(Arc<str>),
 }

@@ -1,17 +1,24 @@
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use engine::{ClientKey, Connect, Grants, Remember, Rendering};
 use protocol::dialects;
 use protocol::dialects::native::Native;
-use protocol::{ClientId, Dialect, Opened, Request, Welcome};
+use protocol::{ClientId, CloseReason, Dialect, Error, ErrorCode, Opened, Request, Welcome};
 
 use crate::absent::{Continuity, Identity, Word};
-use crate::config::{Allow, Config, Endpoint as Configured, Rate, Timespan, WebOrigin};
+use crate::auth::{Bounds, Principal, Standing};
+use crate::config::{
+    Access, Allow, Config, Endpoint as Configured, Rate, Refusal, Timespan, TokenPlace, WebOrigin,
+};
 use crate::node::Node;
-use crate::registry::{Connected, Reservation, Way};
+use crate::registry::{Connected, Devices, Reservation, Way};
 use crate::rendering::Compression;
 use crate::transports::Transport;
+
+/// When a device that is too many may try again, in ms.
+const DEVICES_RETRY_MS: u64 = 5_000;
 
 /// One way to spell what is said at an endpoint; clients choose among several by subprotocol.
 #[derive(Clone)]
@@ -44,7 +51,16 @@ pub(crate) struct Endpoint {
     pub(crate) way: Arc<Way>,
     pub(crate) listen: SocketAddr,
     pub(crate) spoken: Spoken,
+    /// Of who is anonymous.
     pub(crate) grants: Arc<Grants>,
+    /// What all of its clients may do, whoever they are.
+    pub(crate) allow: Allow,
+    /// Whether clients need a token.
+    pub(crate) access: Access,
+    /// Where it may come from.
+    pub(crate) tokens: Vec<TokenPlace>,
+    pub(crate) refusal: Refusal,
+    pub(crate) devices_max: Option<u32>,
     pub(crate) origins: Vec<WebOrigin>,
     pub(crate) heartbeat_ms: u32,
     /// How long it is kept what a client had that dropped, where it is.
@@ -83,17 +99,52 @@ impl Endpoint {
         Some(Compression { bytes_min: wanted.above.as_len(), level })
     }
 
+    /// Whether a token may come from there.
+    pub(crate) fn takes(&self, place: TokenPlace) -> bool {
+        self.tokens.contains(&place)
+    }
+
+    /// What a client may do here.
+    ///
+    /// # Errors
+    /// `unauthorized` where its user cannot have what its roles give.
+    pub(crate) fn standing(&self, node: &Node, principal: &Principal) -> Result<Standing, Error> {
+        if !principal.is_known {
+            return Ok(Standing { grants: self.grants.clone(), ..Standing::default() });
+        }
+        let standing = node.authority().standing(principal)?;
+        Ok(Standing { grants: allowing(&standing.grants, &self.allow), ..standing })
+    }
+
+    /// How many devices a user may have here.
+    pub(crate) fn devices(&self, standing: &Standing, takeover: bool) -> Devices {
+        Devices { count_max: standing.bounds.devices_max.or(self.devices_max), takeover }
+    }
+
+    /// The error for a device that is too many.
+    pub(crate) fn too_many_devices(&self) -> Error {
+        let message = "the user has as many devices connected as it may (setting \
+                       `limits.devices_per_user`)";
+        Error::new(ErrorCode::TooManyDevices, message).retry_after(DEVICES_RETRY_MS)
+    }
+
+    /// Largest message of a client with bounds of its own.
+    pub(crate) fn message_bytes_of(&self, bounds: &Bounds) -> usize {
+        bounds.message_bytes_max.unwrap_or(self.message_bytes_max)
+    }
+
     /// How a client is remembered, where it is. A device is an identity only together with its
-    /// user: its name alone is anybody's guess.
+    /// user: its name alone is anybody's guess. A token is one that is a user's own.
     fn continuity(
         &self,
-        user: Option<Arc<str>>,
+        principal: &Principal,
         device: Option<Arc<str>>,
         cookie: Option<Arc<str>>,
     ) -> Option<Continuity> {
-        let remember_ms = self.remember_ms?;
+        let (remember_ms, user) = (self.remember_ms?, principal.user.clone());
         let word = match device.filter(|_| user.is_some()) {
             Some(device) => Word::Device(device),
+            None if user.is_some() && principal.is_personal => Word::User,
             None => Word::Cookie(cookie?),
         };
         let identity = Identity { endpoint: self.way.endpoint.clone(), user, word };
@@ -141,6 +192,7 @@ fn of(config: &Config, configured: &Configured, native: Endpoint) -> Endpoint {
     Endpoint {
         listen: config.listener_of(configured),
         grants: allowing(&native.grants, &configured.allow),
+        allow: configured.allow.clone(),
         origins: configured.origins.clone(),
         heartbeat_ms: u32::try_from(configured.heartbeat.as_ms()).unwrap_or(u32::MAX),
         remember_ms: configured.remember.map(Timespan::as_ms),
@@ -149,6 +201,10 @@ fn of(config: &Config, configured: &Configured, native: Endpoint) -> Endpoint {
         messages: limits.messages,
         connections_per_address: limits.connections_per_address,
         concurrent_per_address: limits.concurrent_per_address,
+        access: config.access_of(configured),
+        tokens: configured.tokens.clone().unwrap_or_else(|| native.tokens.clone()),
+        refusal: configured.refusal,
+        devices_max: limits.devices_per_user,
         ..native
     }
 }
@@ -168,6 +224,12 @@ fn allowing(grants: &Arc<Grants>, allow: &Allow) -> Arc<Grants> {
 /// A client that arrived at an endpoint.
 pub(crate) struct Arrival {
     pub(crate) client: ClientId,
+    /// Who it is.
+    pub(crate) principal: Principal,
+    /// What it may do.
+    pub(crate) standing: Standing,
+    /// Its first message has to say who it is.
+    pub(crate) must_authenticate: bool,
     /// None within the process.
     pub(crate) address: Option<SocketAddr>,
     /// The device that it named with its request.
@@ -186,6 +248,8 @@ pub(crate) struct Arrival {
     pub(crate) reservation: Option<Reservation>,
     /// What it is sent first of all: the answer that granted its upgrade.
     pub(crate) opening: Vec<u8>,
+    /// It is closed at once, having been told of it in no other way.
+    pub(crate) refusal: Option<CloseReason>,
 }
 
 /// A client whose session is about to begin.
@@ -197,6 +261,9 @@ pub(crate) struct Coming {
     pub(crate) continuity: Option<Continuity>,
     /// It has no place of an earlier connection.
     pub(crate) is_new: bool,
+    /// Where it came to.
+    pub(crate) endpoint: Rc<Endpoint>,
+    pub(crate) refusal: Option<CloseReason>,
 }
 
 impl Arrival {
@@ -204,6 +271,9 @@ impl Arrival {
     pub(crate) fn native(endpoint: &Endpoint, address: Option<SocketAddr>) -> Self {
         Self {
             client: new_client_id(),
+            principal: Principal::default(),
+            standing: Standing { grants: endpoint.grants.clone(), ..Standing::default() },
+            must_authenticate: false,
             address,
             device: None,
             cookie: None,
@@ -213,14 +283,23 @@ impl Arrival {
             deflates: false,
             reservation: None,
             opening: Vec::new(),
+            refusal: None,
         }
     }
 
     /// What the engine and the registry need to know of it, and what it asked for.
-    pub(crate) fn into_connect(self, node: &Node, endpoint: &Endpoint) -> (Coming, Vec<Request>) {
+    pub(crate) fn into_connect(
+        self,
+        node: &Node,
+        endpoint: &Rc<Endpoint>,
+    ) -> (Coming, Vec<Request>) {
         let (client, spelling) = (self.client, &self.spelling);
-        let user: Option<Arc<str>> = None;
-        let continuity = endpoint.continuity(user.clone(), self.device.clone(), self.cookie);
+        let user = self.principal.user.clone();
+        let device = self.principal.device.clone().or(self.device);
+        let cookie = self.cookie.filter(|_| !self.must_authenticate);
+        let continuity = endpoint.continuity(&self.principal, device.clone(), cookie);
+        let subscriptions_max =
+            self.standing.bounds.subscriptions_max.unwrap_or(endpoint.subscriptions_max);
         let left = continuity
             .as_ref()
             .and_then(|continuity| node.absent.take(node.clock.now().ms, &continuity.identity));
@@ -232,24 +311,31 @@ impl Arrival {
             node: node.name.clone(),
             user: user.clone(),
             heartbeat_ms: u64::from(endpoint.heartbeat_ms),
-            message_bytes_max: endpoint.message_bytes_max,
-            subscriptions_max: endpoint.subscriptions_max as usize,
+            message_bytes_max: endpoint.message_bytes_of(&self.standing.bounds),
+            subscriptions_max: subscriptions_max as usize,
         };
         // Bodies of answers have no first message; the positions of server-sent events are in the
         // events' ids.
         let is_welcomed =
-            !matches!(endpoint.way.transport, Transport::ServerSentEvents | Transport::Mjpeg);
+            !matches!(endpoint.way.transport, Transport::ServerSentEvents | Transport::Mjpeg)
+                && self.refusal.is_none();
         let connect = Connect {
             client,
             user: user.clone(),
-            groups: Vec::new(),
-            device: self.device.clone(),
-            grants: endpoint.grants.clone(),
+            groups: node.memberships.of(user.as_deref(), &self.principal.groups),
+            device: device.clone(),
+            grants: self.standing.grants,
+            expires_at_ms: self.principal.expires_at_ms,
+            must_authenticate: self.must_authenticate,
             rendering: spelling.deflated.filter(|_| self.deflates).unwrap_or(spelling.rendering),
             conversation: self.opened.conversation,
-            subscriptions: self.opened.subscriptions,
+            subscriptions: if self.refusal.is_none() {
+                self.opened.subscriptions
+            } else {
+                Vec::new()
+            },
             heartbeat_ms: endpoint.heartbeat_ms,
-            subscriptions_max: endpoint.subscriptions_max,
+            subscriptions_max,
             opening: self.opening,
             remember: continuity.as_ref().map(|_| Remember { left, can_resume }),
             welcome: is_welcomed.then(|| Box::new(welcome)),
@@ -258,15 +344,18 @@ impl Arrival {
             worker: 0,
             key: ClientKey { place: 0, generation: 0 },
             user,
-            device: self.device,
+            device,
+            seat: None,
+            token_id: self.principal.token_id,
+            issued_at_ms: self.principal.issued_at_ms,
             address: self.address,
             way: endpoint.way.clone(),
             connected_at_ms: crate::clock::wall_ms(),
         };
-        (
-            Coming { connect, about, reservation: self.reservation, continuity, is_new },
-            self.requests,
-        )
+        let (reservation, refusal) = (self.reservation, self.refusal);
+        let endpoint = endpoint.clone();
+        let coming = Coming { connect, about, reservation, continuity, is_new, endpoint, refusal };
+        (coming, if refusal.is_none() { self.requests } else { Vec::new() })
     }
 }
 

@@ -11,20 +11,34 @@ pub mod server;
 mod listen;
 /// Requests and answers.
 mod http;
+/// Who clients are, and what they may do.
+pub mod auth;
 /// Paths that speak a dialect.
 mod endpoint;
 /// What carries clients' frames.
 mod transports;
 /// The threads that own clients.
 mod worker;
+/// What data must look like.
+mod schema;
+/// Events on their way to the broker, of requests and sources.
+mod publishing;
+/// What works beside this server, and whether it does.
+pub mod services;
+/// The connection to NATS.
+mod nats;
 /// Where events come in from besides publishing.
 mod sources;
+/// Clients' commands and what answers them.
+mod commands;
 /// Bytes of events.
 mod rendering;
 /// How events look at each endpoint.
 mod wardrobe;
 /// Who is connected.
 pub mod registry;
+/// Who watches what.
+mod presence;
 /// Which groups they are in.
 mod memberships;
 /// What clients had that dropped, until they come back.

@@ -19,6 +19,8 @@ pub(crate) struct Memberships {
 #[derive(Default)]
 struct State {
     members: HashMap<ClientId, Member>,
+    /// Groups of all clients of a user, present and future.
+    of_users: HashMap<Arc<str>, Vec<Arc<str>>>,
     /// Who left when; some have come back since.
     left: VecDeque<(u64, ClientId)>,
 }
@@ -31,6 +33,44 @@ struct Member {
 }
 
 impl Memberships {
+    /// A user's clients were put in a group, or taken out.
+    pub(crate) fn set_user(&self, user: &Arc<str>, group: &Arc<str>, is_member: bool) {
+        let mut state = self.state.lock();
+        let groups = state.of_users.entry(user.clone()).or_default();
+        groups.retain(|other| other != group);
+        if is_member {
+            groups.push(group.clone());
+        } else if groups.is_empty() {
+            state.of_users.remove(user);
+        }
+    }
+
+    /// The groups of a user's clients, with more that one of them has.
+    pub(crate) fn of(&self, user: Option<&str>, more: &[Arc<str>]) -> Vec<Arc<str>> {
+        let mut groups = Vec::new();
+        let state = self.state.lock();
+        let of_user = user.and_then(|user| state.of_users.get(user)).into_iter().flatten();
+        for group in more.iter().chain(of_user) {
+            if !groups.contains(group) {
+                groups.push(group.clone());
+            }
+        }
+        groups
+    }
+
+    /// The groups of a connected client that it was put in itself.
+    pub(crate) fn of_client(&self, id: ClientId) -> Vec<Arc<str>> {
+        let state = self.state.lock();
+        state.members.get(&id).map(|member| member.groups.clone()).unwrap_or_default()
+    }
+
+    /// A client has shown who it is: what it was put in before is its user's from now on.
+    pub(crate) fn identify(&self, id: ClientId, user: Option<&Arc<str>>) {
+        if let Some(member) = self.state.lock().members.get_mut(&id) {
+            member.user = user.cloned();
+        }
+    }
+
     /// A connected client was put in a group, or taken out.
     pub(crate) fn set(
         &self,

@@ -7,6 +7,8 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value};
 
+use crate::commands::{CommandFigures, Commands};
+use crate::nats::Nats;
 use crate::node::Node;
 
 /// What is counted beside the workers: never on the way of a delivery.
@@ -16,6 +18,23 @@ pub struct Metrics {
     closed: AtomicU64,
     connected_ms: AtomicU64,
     accept_failures: AtomicU64,
+    /// What sources brought.
+    pub(crate) sources: OfSources,
+}
+
+/// What is counted of sources.
+#[derive(Default)]
+pub(crate) struct OfSources {
+    /// Events that were taken.
+    pub(crate) events: AtomicU64,
+    /// Messages without the user that they should be for.
+    pub(crate) without_user: AtomicU64,
+    /// Messages that cannot be events.
+    pub(crate) refused: AtomicU64,
+    /// Messages for which there was no room.
+    pub(crate) dropped: AtomicU64,
+    /// Times that a connection to Redis was lost.
+    pub(crate) redis_disconnects: AtomicU64,
 }
 
 impl Metrics {
@@ -42,6 +61,14 @@ pub(crate) struct Figures {
     closed: u64,
     connected_ms: u64,
     accept_failures: u64,
+    source_events: u64,
+    source_without_user: u64,
+    source_refused: u64,
+    source_dropped: u64,
+    nats_connected: u64,
+    nats_disconnects: u64,
+    redis_connected: u64,
+    redis_disconnects: u64,
     uptime_ms: u64,
     resident_bytes: u64,
     kept_events: u64,
@@ -51,6 +78,7 @@ pub(crate) struct Figures {
     slow_clients: u64,
     remembered: u64,
     remembered_crowded_out: u64,
+    commands: CommandFigures,
 }
 
 impl Figures {
@@ -81,6 +109,7 @@ impl Figures {
 
     fn of_node(node: &Node) -> Self {
         let metrics = &node.metrics;
+        let sources = &metrics.sources;
         let states = node.table.indexes().filter_map(|at| node.broker.state(at));
         let (remembered, remembered_crowded_out) = node.absent.counts();
         let (mut kept_events, mut kept_bytes) = (0, 0);
@@ -96,6 +125,15 @@ impl Figures {
             closed: metrics.closed.load(Ordering::Relaxed),
             connected_ms: metrics.connected_ms.load(Ordering::Relaxed),
             accept_failures: metrics.accept_failures.load(Ordering::Relaxed),
+            source_events: sources.events.load(Ordering::Relaxed),
+            source_without_user: sources.without_user.load(Ordering::Relaxed),
+            source_refused: sources.refused.load(Ordering::Relaxed),
+            source_dropped: sources.dropped.load(Ordering::Relaxed)
+                + node.nats.as_ref().map_or(0, Nats::lost),
+            nats_connected: node.nats.as_ref().is_some_and(Nats::is_connected).into(),
+            nats_disconnects: node.nats.as_ref().map_or(0, Nats::disconnects),
+            redis_connected: node.services.is_running("redis").into(),
+            redis_disconnects: sources.redis_disconnects.load(Ordering::Relaxed),
             uptime_ms: crate::clock::wall_ms().saturating_sub(node.started_at_ms),
             resident_bytes: resident_bytes(),
             kept_events,
@@ -105,6 +143,7 @@ impl Figures {
             slow_clients: 0,
             remembered,
             remembered_crowded_out,
+            commands: Commands::figures(node),
         }
     }
 
@@ -160,6 +199,14 @@ rows! {
     Counter "connected_milliseconds" "Time that clients who have left were connected" |f| f.connected_ms;
     Counter "accept_failures" "Times that connections could not be accepted" |f| f.accept_failures;
     Counter "events_published" "Events published over HTTP and by sources" |f| f.published;
+    Counter "source_events" "Events that came from NATS and Redis" |f| f.source_events;
+    Counter "source_without_user" "Messages of sources that went to nobody, as they name no user where the source has `user`" |f| f.source_without_user;
+    Counter "source_refused" "Messages of sources that cannot be events: a topic that breaks a rule, data that are too large or not what a schema wants" |f| f.source_refused;
+    Counter "source_dropped" "Messages of sources that were lost because the broker was behind" |f| f.source_dropped;
+    Gauge "nats_connected" "Whether NATS answers: 1 or 0" |f| f.nats_connected;
+    Counter "nats_disconnects" "Times that the connection to NATS was lost" |f| f.nats_disconnects;
+    Gauge "redis_connected" "Whether Redis answers: 1 or 0" |f| f.redis_connected;
+    Counter "redis_disconnects" "Times that a connection to Redis was lost" |f| f.redis_disconnects;
     Counter "events_read" "Events that workers read from streams, each worker counted" |f| f.workers.events_read;
     Counter "bursts" "Bursts of events that workers read" |f| f.workers.bursts;
     Counter "socket_writes" "Writes to clients' sockets, each with all that was due" |f| f.socket_writes;
@@ -176,6 +223,16 @@ rows! {
     Gauge "lag_events" "Events that the client that is furthest behind has still to catch up with" |f| f.lag_events;
     Gauge "remembered_clients" "Clients that dropped and get back what they had when they return" |f| f.remembered;
     Counter "remembered_crowded_out" "Clients that dropped and were forgotten before their time, as there were too many" |f| f.remembered_crowded_out;
+    Counter "command_calls_succeeded" "Commands that were answered with a result" |f| f.commands.succeeded;
+    Counter "command_calls_failed" "Commands that were answered with an error of their backend" |f| f.commands.failed;
+    Counter "command_calls_timed_out" "Commands that were not answered in time" |f| f.commands.timed_out;
+    Counter "command_calls_unhandled" "Commands whose backend was not there, went away or was left alone" |f| f.commands.unhandled;
+    Counter "command_calls_refused" "Commands for which there was no room, here or in their backend" |f| f.commands.refused;
+    Counter "command_call_milliseconds" "Time that commands took until they were answered, all tries together" |f| f.commands.milliseconds;
+    Counter "command_retries" "Times that a command was tried again" |f| f.commands.retries;
+    Gauge "command_calls_in_flight" "Commands that are being carried out" |f| f.commands.in_flight;
+    Gauge "command_breakers_open" "Routes of commands whose backend is left alone, or being probed" |f| f.commands.breakers_open;
+    Gauge "command_handlers" "Connected clients that handle commands" |f| f.commands.handlers;
     Gauge "kept_events" "Events that streams keep" |f| f.kept_events;
     Gauge "kept_bytes" "Bytes of the events that streams keep" |f| f.kept_bytes;
     Gauge "resident_bytes" "Resident memory of the process" |f| f.resident_bytes;

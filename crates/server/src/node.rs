@@ -12,15 +12,20 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::absent::{Absent, Bounds, Continuity};
 use crate::addresses::Addresses;
+use crate::auth::{Authority, Principal, Revoked};
 use crate::clock::Clock;
-use crate::config::{Config, StreamCompression};
+use crate::commands::Commands;
+use crate::config::{Access, Allow, Config, Refusal, Schema, StreamCompression, TokenPlace};
 use crate::endpoint::{Endpoint, Spoken};
 use crate::gates::Gates;
 use crate::http::Admission;
 use crate::listen::Handshakes;
 use crate::memberships::Memberships;
 use crate::metrics::Metrics;
+use crate::nats::Nats;
 use crate::registry::{Connected, Registry, Way};
+use crate::server::{Parts, StartError};
+use crate::services::Services;
 use crate::session_token::SealedIds;
 use crate::transports::Transport;
 use crate::wardrobe::Wardrobe;
@@ -44,6 +49,15 @@ pub struct Node {
     pub(crate) absent: Absent,
     /// What it counts beside the workers.
     pub metrics: Metrics,
+    /// Tokens that are not believed any more.
+    pub(crate) revoked: Revoked,
+    authority: ArcSwap<Authority>,
+    /// What works beside it, and whether it does.
+    pub services: Arc<Services>,
+    /// The connection to NATS, where it is configured.
+    pub(crate) nats: Option<Nats>,
+    /// What carries out clients' commands.
+    pub(crate) commands: Commands,
     /// What publishers wait before.
     pub(crate) gates: Gates,
     /// Room for publishes of requests.
@@ -73,6 +87,10 @@ pub struct Node {
     pub(crate) extra: Mutex<Option<axum::Router>>,
 }
 
+/// Where a token may come from, where nothing is said.
+const TOKEN_PLACES: [TokenPlace; 3] =
+    [TokenPlace::Header, TokenPlace::Protocol, TokenPlace::Message];
+
 /// The addresses of the listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {
@@ -83,13 +101,15 @@ pub struct Bound {
 }
 
 impl Node {
-    pub(crate) fn new(parts: crate::server::Parts) -> Result<Self, getrandom::Error> {
+    pub(crate) fn new(parts: Parts) -> Result<Self, StartError> {
         let mut key = [0; 64];
         getrandom::fill(&mut key)?;
         let workers = parts.config.server.worker_count();
         let admin_token =
             parts.config.admin.token_env.as_ref().map(|token| token.reveal().to_owned());
         let inboxes: Vec<Arc<Inbox>> = (0..workers).map(|_| Arc::default()).collect();
+        let services = Arc::<Services>::default();
+        let nats = parts.config.nats.url.as_ref().map(|url| Nats::start(url, &services));
         let gates = Gates::new(&parts.config, &parts.table, &parts.broker, &inboxes);
         Ok(Self {
             name: node_name(),
@@ -100,6 +120,11 @@ impl Node {
             memberships: Memberships::default(),
             absent: Absent::default(),
             metrics: Metrics::default(),
+            revoked: Revoked::default(),
+            authority: ArcSwap::from_pointee(Authority::new(&parts.config.auth)),
+            services,
+            nats: nats.transpose()?,
+            commands: Commands::start()?,
             gates,
             admission: Admission::default(),
             started_at_ms: crate::clock::wall_ms(),
@@ -133,7 +158,15 @@ impl Node {
         self.config.load_full()
     }
 
+    /// Who clients are, by the configuration in force.
+    pub(crate) fn authority(&self) -> Arc<Authority> {
+        self.authority.load_full()
+    }
+
     pub(crate) fn set_config(&self, config: Config) {
+        if self.config().auth != config.auth {
+            self.authority.store(Arc::new(Authority::new(&config.auth)));
+        }
         self.config.store(Arc::new(config));
     }
 
@@ -188,8 +221,10 @@ impl Node {
     }
 
     pub(crate) fn worker_limits(&self) -> engine::Limits {
-        let recent_bytes_max = self.config().limits.tail_bytes.as_len();
-        engine::Limits { recent_bytes_max, ..engine::Limits::default() }
+        let limits = self.config().limits;
+        let recent_bytes_max = limits.tail_bytes.as_len();
+        let filters_max = limits.filters as usize;
+        engine::Limits { recent_bytes_max, filters_max, ..engine::Limits::default() }
     }
 
     /// Asks every worker something about its own state.
@@ -244,20 +279,27 @@ impl Node {
     /// Refuses what no stream should take.
     ///
     /// # Errors
-    /// `draining` while publishing is stopped, `too_large` beyond the bound on data.
+    /// `draining` while publishing is stopped, `too_large` beyond the bound on data, `invalid_data`
+    /// where they are not as a schema wants them.
     pub fn check_draft(&self, draft: &Draft) -> Result<(), Error> {
         if self.is_stopped() || self.is_draining() {
             let message = "the server takes no events at the moment";
             return Err(Error::new(ErrorCode::Draining, message).retry_after(1_000));
         }
-        let bytes_max = self.config().limits.event_bytes.as_len();
+        let config = self.config();
+        let bytes_max = config.limits.event_bytes.as_len();
         if draft.payload.len() > bytes_max {
             let message = format!(
                 "an event's data may have at most {bytes_max} bytes (setting `limits.event_bytes`)"
             );
             return Err(Error::new(ErrorCode::TooLarge, message));
         }
-        Ok(())
+        let is_meant = |schema: &&Schema| schema.topics.iter().any(|it| it.matches(&draft.topic));
+        config
+            .schemas
+            .iter()
+            .filter(is_meant)
+            .try_for_each(|schema| schema.file.validator().check(&draft.payload))
     }
 
     /// Appends to a stream, counting what its consumers have before them. Who can wait should have
@@ -292,26 +334,25 @@ impl Node {
 
     /// What an endpoint's clients without a token may do.
     pub(crate) fn anonymous(&self) -> Arc<Grants> {
-        let config = self.config();
-        let role = config.auth.roles.get("anonymous");
-        let grants = role.map(|role| Grants {
-            subscribe: role.subscribe.clone(),
-            publish: role.publish.clone(),
-            command: role.command.clone(),
-        });
-        Arc::new(grants.unwrap_or_default())
+        let standing = self.authority().standing(&Principal::default());
+        standing.map(|standing| standing.grants).unwrap_or_default()
     }
 
     /// What programs may do that embed the server: everything but the system's topics.
     pub(crate) fn local_grants() -> Arc<Grants> {
         let all: Vec<Pattern> = Pattern::parse(">").into_iter().collect();
-        Arc::new(Grants { subscribe: all.clone(), publish: all.clone(), command: all })
+        Arc::new(Grants {
+            subscribe: all.clone(),
+            publish: all.clone(),
+            command: all.clone(),
+            handle: all,
+        })
     }
 
     /// The endpoint of clients within the process.
     pub(crate) fn local_endpoint(&self) -> Rc<Endpoint> {
         let native = self.native_endpoint("local", Transport::Local);
-        Rc::new(Endpoint { grants: Self::local_grants(), ..native })
+        Rc::new(Endpoint { grants: Self::local_grants(), access: Access::None, ..native })
     }
 
     /// An endpoint of the native dialect with nothing configured.
@@ -336,6 +377,11 @@ impl Node {
             listen: config.listen.public,
             spoken,
             grants: self.anonymous(),
+            allow: Allow::default(),
+            access: config.access(None),
+            tokens: TOKEN_PLACES.to_vec(),
+            refusal: Refusal::Status,
+            devices_max: None,
             origins: Vec::new(),
             heartbeat_ms: 30_000,
             remember_ms: None,

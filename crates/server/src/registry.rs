@@ -1,5 +1,5 @@
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use protocol::ClientId;
 
 use crate::addresses::network_of;
+use crate::auth::Principal;
 use crate::transports::Transport;
 
 /// Who is connected to this node. Locked only when a client comes, goes or is controlled.
@@ -23,6 +24,9 @@ struct State {
     reserved: usize,
     /// Clients and kept places.
     counts: HashMap<Origin, u32>,
+    /// The connections of each user, in the order in which they came.
+    users: HashMap<Arc<str>, BTreeMap<u64, Seat>>,
+    seat_last: u64,
 }
 
 /// What bounds by address count: a network at an endpoint.
@@ -32,12 +36,35 @@ struct Origin {
     endpoint: Arc<str>,
 }
 
+/// A connection of a user, or the place that is kept for one.
+struct Seat {
+    endpoint: Arc<str>,
+    /// None counts as a device of its own.
+    device: Option<Arc<str>>,
+    /// None while it is about to come.
+    client: Option<ClientId>,
+}
+
+/// The user has as many devices connected as it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooManyDevices;
+
+/// How many devices a user may have at an endpoint, and whether one that is too many takes the
+/// place of the oldest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Devices {
+    pub(crate) count_max: Option<u32>,
+    pub(crate) takeover: bool,
+}
+
 /// A place that is kept for a client from its request until its session begins: who come at the
 /// same moment must not each find the last place free. Given back where no session begins.
 pub(crate) struct Reservation {
     state: Arc<Mutex<State>>,
     /// None once it is given back.
     origin: Option<Origin>,
+    /// Its place among its user's.
+    seat: Option<(Arc<str>, u64)>,
 }
 
 /// Why there is no place.
@@ -60,6 +87,12 @@ pub struct Connected {
     pub user: Option<Arc<str>>,
     /// The device that it named.
     pub device: Option<Arc<str>>,
+    /// Its place among its user's connections.
+    pub(crate) seat: Option<u64>,
+    /// The id of its token.
+    pub(crate) token_id: Option<Arc<str>>,
+    /// When its token was issued, in ms since 1970.
+    pub(crate) issued_at_ms: Option<u64>,
     /// Where it connected from; none within the process.
     pub address: Option<SocketAddr>,
     /// How it came.
@@ -93,6 +126,72 @@ impl State {
         }
     }
 
+    /// Takes a place among a user's connections to an endpoint; with it, the clients of the device
+    /// that has to go for it, which keep none.
+    fn sit(
+        &mut self,
+        user: &Arc<str>,
+        endpoint: &Arc<str>,
+        device: Option<&Arc<str>>,
+        devices: Devices,
+    ) -> Result<(u64, Vec<Connected>), TooManyDevices> {
+        let seats = self.users.entry(user.clone()).or_default();
+        let mut known: Vec<(u64, Option<&Arc<str>>)> = Vec::new();
+        for (number, seat) in seats.iter().filter(|(_, seat)| seat.endpoint == *endpoint) {
+            let is_known = seat.device.is_some()
+                && known.iter().any(|(_, other)| *other == seat.device.as_ref());
+            if !is_known {
+                known.push((*number, seat.device.as_ref()));
+            }
+        }
+        let is_there = device.is_some() && known.iter().any(|(_, other)| *other == device);
+        let is_full = devices.count_max.is_some_and(|most| known.len() >= most as usize);
+        let mut gone = Vec::new();
+        if is_full && !is_there {
+            let Some((oldest, its_device)) = known.first().filter(|_| devices.takeover) else {
+                return Err(TooManyDevices);
+            };
+            let is_its = |(number, seat): &(&u64, &Seat)| {
+                **number == *oldest
+                    || its_device.is_some()
+                        && seat.endpoint == *endpoint
+                        && seat.device.as_ref() == *its_device
+            };
+            let leave: Vec<u64> = seats.iter().filter(is_its).map(|(number, _)| *number).collect();
+            for number in leave {
+                let client = seats.remove(&number).and_then(|seat| seat.client);
+                gone.extend(client.and_then(|client| self.clients.get(&client)).cloned());
+            }
+        }
+        self.seat_last += 1;
+        let seat = Seat { endpoint: endpoint.clone(), device: device.cloned(), client: None };
+        seats.insert(self.seat_last, seat);
+        Ok((self.seat_last, gone))
+    }
+
+    fn leave(&mut self, user: &Arc<str>, number: u64) {
+        if let Entry::Occupied(mut seats) = self.users.entry(user.clone()) {
+            seats.get_mut().remove(&number);
+            if seats.get().is_empty() {
+                seats.remove();
+            }
+        }
+    }
+
+    fn seat_of(&mut self, client: &Connected) -> Option<&mut Seat> {
+        self.users.get_mut(client.user.as_ref()?)?.get_mut(&client.seat?)
+    }
+
+    /// Forgets what was counted of a client.
+    fn forget(&mut self, client: &Connected) {
+        if let Some(origin) = client.origin() {
+            self.uncount(origin);
+        }
+        if let (Some(user), Some(number)) = (&client.user, client.seat) {
+            self.leave(user, number);
+        }
+    }
+
     fn give_back(&mut self, origin: Origin) {
         self.reserved -= 1;
         self.uncount(origin);
@@ -108,9 +207,29 @@ impl Connected {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
+        let mut state = self.state.lock();
         if let Some(origin) = self.origin.take() {
-            self.state.lock().give_back(origin);
+            state.give_back(origin);
         }
+        if let Some((user, number)) = self.seat.take() {
+            state.leave(&user, number);
+        }
+    }
+}
+
+impl Reservation {
+    /// The client turns out to be a user's: keeps a place among that user's devices. The clients
+    /// that have to go for it.
+    pub(crate) fn sit(
+        &mut self,
+        user: &Arc<str>,
+        device: Option<&Arc<str>>,
+        devices: Devices,
+    ) -> Result<Vec<Connected>, TooManyDevices> {
+        let Some(origin) = &self.origin else { return Ok(Vec::new()) };
+        let (number, gone) = self.state.lock().sit(user, &origin.endpoint, device, devices)?;
+        self.seat = Some((user.clone(), number));
+        Ok(gone)
     }
 }
 
@@ -135,15 +254,26 @@ impl Registry {
         }
         state.reserved += 1;
         state.count(origin.clone());
-        Ok(Reservation { state: self.state.clone(), origin: Some(origin) })
+        Ok(Reservation { state: self.state.clone(), origin: Some(origin), seat: None })
     }
 
     /// A client came, in place of its reservation.
-    pub(crate) fn insert(&self, id: ClientId, client: Connected, reservation: Option<Reservation>) {
+    pub(crate) fn insert(
+        &self,
+        id: ClientId,
+        mut client: Connected,
+        reservation: Option<Reservation>,
+    ) {
+        let kept = reservation.map(|mut kept| (kept.origin.take(), kept.seat.take()));
+        let (origin, seat) = kept.unwrap_or_default();
         let mut state = self.state.lock();
         // In one step, so that nobody counts twice.
-        if let Some(origin) = reservation.and_then(|mut reservation| reservation.origin.take()) {
+        if let Some(origin) = origin {
             state.give_back(origin);
+        }
+        client.seat = seat.map(|(_, number)| number);
+        if let Some(seat) = state.seat_of(&client) {
+            seat.client = Some(id);
         }
         if let Some(origin) = client.origin() {
             state.count(origin);
@@ -159,10 +289,53 @@ impl Registry {
         if !state.clients.get(&id).is_some_and(is_same) {
             return false;
         }
-        if let Some(origin) = state.clients.remove(&id).and_then(|gone| gone.origin()) {
-            state.uncount(origin);
+        if let Some(gone) = state.clients.remove(&id) {
+            state.forget(&gone);
         }
         true
+    }
+
+    /// A client has shown who it is: it takes a place among its user's devices. The clients that
+    /// have to go for it.
+    pub(crate) fn identify(
+        &self,
+        id: ClientId,
+        who: &Principal,
+        device: Option<&Arc<str>>,
+        devices: Devices,
+    ) -> Result<Vec<Connected>, TooManyDevices> {
+        let mut state = self.state.lock();
+        let Some(mut client) = state.clients.get(&id).cloned() else { return Ok(Vec::new()) };
+        client.token_id.clone_from(&who.token_id);
+        client.issued_at_ms = who.issued_at_ms;
+        let mut gone = Vec::new();
+        if let (None, Some(user)) = (&client.user, &who.user) {
+            let endpoint = client.way.endpoint.clone();
+            let (number, leave) = state.sit(user, &endpoint, device, devices)?;
+            (client.user, client.seat) = (Some(user.clone()), Some(number));
+            client.device = device.cloned().or(client.device);
+            if let Some(seat) = state.seat_of(&client) {
+                seat.client = Some(id);
+            }
+            gone = leave;
+        }
+        state.clients.insert(id, client);
+        Ok(gone)
+    }
+
+    /// The clients of a user.
+    pub(crate) fn of_user(&self, user: &str) -> Vec<(ClientId, Connected)> {
+        let state = self.state.lock();
+        let seats = state.users.get(user).into_iter().flat_map(BTreeMap::values);
+        let clients = seats.filter_map(|seat| seat.client);
+        clients.filter_map(|id| Some((id, state.clients.get(&id)?.clone()))).collect()
+    }
+
+    /// Clients of which something holds.
+    pub(crate) fn filter(&self, holds: impl Fn(&Connected) -> bool) -> Vec<(ClientId, Connected)> {
+        let state = self.state.lock();
+        let found = state.clients.iter().filter(|(_, client)| holds(client));
+        found.map(|(id, client)| (*id, client.clone())).collect()
     }
 
     /// A client got an id back from an earlier connection; the client that still had it, if any,
@@ -176,10 +349,11 @@ impl Registry {
         let mut state = self.state.lock();
         let mut client = state.clients.remove(&before)?;
         client.device = device.or(client.device);
-        let superseded = state.clients.insert(id, client)?;
-        if let Some(origin) = superseded.origin() {
-            state.uncount(origin);
+        if let Some(seat) = state.seat_of(&client) {
+            (seat.client, seat.device) = (Some(id), client.device.clone());
         }
+        let superseded = state.clients.insert(id, client)?;
+        state.forget(&superseded);
         Some(superseded)
     }
 
@@ -191,6 +365,16 @@ impl Registry {
     /// How many clients there are.
     pub fn len(&self) -> usize {
         self.state.lock().clients.len()
+    }
+
+    /// How many clients there are at endpoints of these paths; in all, where none is named.
+    pub(crate) fn count_at(&self, endpoints: &[String]) -> usize {
+        if endpoints.is_empty() {
+            return self.len();
+        }
+        let is_there =
+            |client: &&Connected| endpoints.iter().any(|it| **it == *client.way.endpoint);
+        self.state.lock().clients.values().filter(is_there).count()
     }
 
     /// Whether there are none.

@@ -60,6 +60,14 @@ pub enum StartError {
 pub fn stream_table(config: &Config) -> Result<StreamTable, Error> {
     let mut specs: Vec<StreamSpec> = config.streams.iter().map(StreamSpec::from).collect();
     specs.push(StreamSpec {
+        name: StreamName::parse("$presence")?,
+        topics: vec![Pattern::parse("$presence.>")?],
+        retention: engine::Retention { count: 10_000, ..engine::Retention::default() },
+        durability: Durability::Memory,
+        priority: 0,
+        mode: Mode::EVERY,
+    });
+    specs.push(StreamSpec {
         name: StreamName::parse("$system")?,
         topics: vec![Pattern::parse("$system.>")?],
         retention: engine::Retention { count: 16, ..engine::Retention::default() },
@@ -118,6 +126,7 @@ impl Running {
                     // A worker that panicked has ended the process.
                     let _ = worker.join();
                 }
+                for_thread.commands.stop();
                 // Nobody publishes any more: what was acknowledged is made to last.
                 for_thread.broker.close();
             })?;
@@ -169,6 +178,8 @@ async fn run(node: &Arc<Node>, listeners: Vec<(std::net::TcpListener, Side)>) {
     for (listener, side) in listeners {
         local.spawn_local(listen::accept(node.clone(), listener, side));
     }
+    let for_presence = node.clone();
+    local.spawn_local(async move { crate::presence::watch(&for_presence).await });
     let (broker, for_upkeep) = (node.broker.clone(), node.clone());
     local.spawn_local(async move {
         let mut every = tokio::time::interval(MAINTAIN_EVERY);

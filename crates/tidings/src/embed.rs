@@ -1,10 +1,13 @@
 use std::sync::Arc;
 
-use client::{Client, Options};
+use client::{Client, HandlerCall, Options};
+use protocol::Error;
+use serde::Serialize;
 use server::config::{ConfigErrors, parse};
 use server::{Bound, Running};
 
 use crate::assemble::assemble;
+use crate::handler::Handler;
 use crate::local::LocalConnector;
 use crate::publisher::Publisher;
 
@@ -56,6 +59,21 @@ impl Server {
         let options = Options::default();
         let connector = LocalConnector::new(Arc::clone(self.running.node()), options.clone());
         Client::over(connector, options)
+    }
+
+    /// Handles the commands that match `pattern` within this process: `handler` gets each call and
+    /// its result, or error, is the answer. One that panics fails its call and no other. Ends when
+    /// what this gives is dropped. Must be called within a tokio runtime, on which it is run.
+    ///
+    /// # Errors
+    /// Where the pattern breaks a rule, or the server is being drained.
+    pub async fn handle<H, A, T>(&self, pattern: &str, handler: H) -> Result<Handler, client::Error>
+    where
+        H: Fn(HandlerCall) -> A + Send + 'static,
+        A: Future<Output = Result<T, Error>> + Send + 'static,
+        T: Serialize,
+    {
+        Handler::start(self.client(), pattern, handler).await
     }
 
     /// Where it listens.

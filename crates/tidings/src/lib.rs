@@ -23,9 +23,12 @@ mod embed;
 mod local;
 /// Publishing from any thread.
 mod publisher;
+/// Handling commands within the process.
+mod handler;
 
-pub use client::{Client, Event, Item, Subscribe, Subscription};
+pub use client::{Call, Client, Event, HandlerCall, Item, Subscribe, Subscription};
 pub use embed::{Server, StartError};
+pub use handler::Handler;
 pub use protocol::{Appended, Draft, Error, ErrorCode};
 pub use publisher::{Publisher, Receipt};
 pub use server::{Bound, config};

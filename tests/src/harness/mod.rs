@@ -7,6 +7,8 @@
 
 /// A server under test, within this process or as a process of its own.
 pub mod server;
+/// Servers of others that a test kills, freezes and starts again: NATS and Redis.
+pub mod backing;
 /// A WebSocket client that sends and reads frames as it is told.
 pub mod socket;
 /// Frames of RFC 6455, spelled independently of the server's own.
@@ -27,6 +29,7 @@ pub mod account;
 use std::time::Duration;
 
 pub use account::Account;
+pub use backing::{Backing, Feeder};
 pub use http::Reply;
 pub use images::Images;
 pub use pour::Pour;

@@ -104,6 +104,17 @@ impl Socket {
         Self::upgraded(Encoding::Json, stream, path, "").await
     }
 
+    /// Connects to a path with more headers, each ended by CRLF, and reads nothing yet; the answer's
+    /// head where the upgrade is refused or broken.
+    pub async fn open_unwelcomed(
+        address: SocketAddr,
+        path: &str,
+        headers: &str,
+    ) -> Result<Self, String> {
+        let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+        Self::upgraded(Encoding::Json, stream, path, headers).await
+    }
+
     async fn upgraded(
         encoding: Encoding,
         mut stream: TcpStream,
@@ -245,6 +256,15 @@ impl Socket {
     /// The next frame.
     pub async fn next(&mut self) -> Incoming {
         self.next_within(SOON).await.expect("nothing comes")
+    }
+
+    /// The next frame, whenever it comes.
+    pub async fn next_of_any_time(&mut self) -> Incoming {
+        loop {
+            if let Some(incoming) = self.next_within(SOON).await {
+                return incoming;
+            }
+        }
     }
 
     /// The next frame, which must be JSON.

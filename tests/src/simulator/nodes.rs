@@ -88,7 +88,11 @@ impl World {
                 let answer = Box::new(move |result| to(Answered::History(ticket, result)));
                 engine::history::read(self.store.clone(), stream, selector, *history, answer);
             }
-            Request::Heartbeat { .. } => {}
+            // Nobody there has a token, or asks who is there.
+            Request::Heartbeat { .. } | Request::Authenticate { .. } | Request::Presence { .. } => {
+            }
+            // Its people send and handle no commands.
+            Request::Call { .. } | Request::Handle { .. } | Request::Result { .. } => {}
             Request::Restored { client, id, .. } => self.restored(node, client, id),
             Request::Close { client, .. } => {
                 if let Some(connection) = self.connection_of(node, client) {

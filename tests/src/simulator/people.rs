@@ -84,6 +84,8 @@ impl World {
             device: Some(device_of(person)),
             remember: None,
             grants: self.planted.grants(who.grants.clone()),
+            expires_at_ms: None,
+            must_authenticate: false,
             rendering: who.rendering,
             conversation: Box::new(Unspelled),
             subscriptions: Vec::new(),

@@ -60,7 +60,7 @@ impl Topology {
             page_bytes: *random.pick(&[1_500, 5_000, 30_000, 256 << 10]),
             unanswered_max: 16,
             append_bytes_max: 32 << 10,
-            filters_max: 100,
+            ..Limits::default()
         };
         let is_on_disk = seed >= super::ON_DISK;
         let mut specs: Vec<_> = (0..streams).map(|at| stream(at, random)).collect();

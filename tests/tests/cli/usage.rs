@@ -42,7 +42,7 @@ fn help_is_there_on_every_level() {
 #[test]
 fn commands_of_later_versions_are_unknown() {
     let help = run(&["--help"]).ok();
-    for command in ["call", "handle", "presence", "token"] {
+    for command in ["call", "handle", "token"] {
         assert!(!help.contains(&format!("\n  {command} ")), "{help}");
         run(&[command]).fails(2, &[command]);
     }

@@ -8,6 +8,8 @@ mod tally;
 mod deny;
 /// Programs that tests need, installed where they are missing.
 mod debian;
+/// NATS and Redis for the tests that need them.
+mod servers;
 /// A browser for the tests that need one.
 mod browser;
 /// The table at the end.
@@ -56,6 +58,7 @@ const STEPS: &[Step] = &[
         }
         let all = "test --locked --workspace --no-fail-fast --lib --bins --tests --examples";
         let mut tests = shell.cargo(all);
+        servers::install(shell, &mut tests)?;
         tests.env("TIDINGS_PROGRAM", shell.program()?);
         shell.test(Runner::Cargo, tests)
     }),

@@ -12,6 +12,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 fn refusal(code: &str, retry_after_ms: Option<u64>) -> Error {
     Error::Refused(Refusal {
+        details: None,
         code: code.into(),
         message: "no".into(),
         retry_after_ms,

@@ -1,10 +1,11 @@
+use bytes::Bytes;
 use protocol::{Appended, Durability, Position, Seq, SubscriptionId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::read::{
-    WireError, WireEvent, WirePosition, epoch, parse, read_events, read_positions, stream_name,
-    subscription_id,
+    WireError, WireEvent, WirePosition, copy, epoch, parse, read_events, read_positions,
+    stream_name, subscription_id,
 };
 use crate::error::{Error, Refusal};
 use crate::event::HistoryPage;
@@ -88,6 +89,16 @@ pub(crate) fn read_time(ok: &RawValue) -> Result<u64, Error> {
         time: u64,
     }
     Ok(parse::<WireTime>(ok)?.time)
+}
+
+/// The data of an answered call, as they came.
+pub(crate) fn read_called(ok: &RawValue) -> Result<Bytes, Error> {
+    #[derive(Deserialize)]
+    struct WireCalled<'a> {
+        #[serde(borrow)]
+        data: &'a RawValue,
+    }
+    Ok(copy(parse::<WireCalled<'_>>(ok)?.data))
 }
 
 /// The error in `{"error":{…}}`, where `text` is that.

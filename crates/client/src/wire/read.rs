@@ -7,6 +7,7 @@ use protocol::{
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::commands::HandlerCall;
 use crate::error::{Error, Refusal};
 use crate::event::Event;
 use crate::handle::Welcome;
@@ -35,6 +36,11 @@ pub(crate) enum ServerMessage {
     /// The token will expire soon.
     Expiring {
         in_ms: u64,
+    },
+    /// A command that this client handles.
+    Call {
+        call_id: u64,
+        call: HandlerCall,
     },
     /// News of a later version.
     Unknown,
@@ -113,6 +119,8 @@ struct WireMessage<'a> {
     mark: Option<Vec<WirePosition>>,
     closing: Option<WireClosing>,
     expiring: Option<WireExpiring>,
+    #[serde(borrow)]
+    call: Option<WireCall<'a>>,
 }
 
 impl WireMessage<'_> {
@@ -140,8 +148,27 @@ impl WireMessage<'_> {
             Self { expiring: Some(expiring), .. } => {
                 ServerMessage::Expiring { in_ms: expiring.in_ms }
             }
+            Self { call: Some(call), .. } => call.read()?,
             _ => ServerMessage::Unknown,
         })
+    }
+}
+
+#[derive(Deserialize)]
+struct WireCall<'a> {
+    call_id: u64,
+    command: String,
+    #[serde(borrow, default, deserialize_with = "present")]
+    data: Option<&'a RawValue>,
+    user: Option<String>,
+}
+
+impl WireCall<'_> {
+    fn read(self) -> Result<ServerMessage, Error> {
+        let command = Topic::parse(&self.command).map_err(wrong)?;
+        let data = self.data.map_or_else(|| Bytes::from_static(b"null"), copy);
+        let call = HandlerCall { command, data, user: self.user.map(Into::into) };
+        Ok(ServerMessage::Call { call_id: self.call_id, call })
     }
 }
 
@@ -187,12 +214,14 @@ pub(super) struct WireError {
     #[serde(default)]
     message: String,
     retry_after_ms: Option<u64>,
+    details: Option<Box<RawValue>>,
 }
 
 impl From<WireError> for Refusal {
     fn from(error: WireError) -> Self {
-        let WireError { code, message, retry_after_ms } = error;
-        Self { code, message, retry_after_ms, status: None }
+        let WireError { code, message, retry_after_ms, details } = error;
+        let details = details.map(|details| details.get().into());
+        Self { code, message, retry_after_ms, details, status: None }
     }
 }
 
@@ -355,6 +384,6 @@ pub(super) fn subscription_id(text: &str) -> Result<SubscriptionId, Error> {
     SubscriptionId::parse(text).ok_or_else(wrong)
 }
 
-fn copy(raw: &RawValue) -> Bytes {
+pub(super) fn copy(raw: &RawValue) -> Bytes {
     Bytes::copy_from_slice(raw.get().as_bytes())
 }

@@ -1,6 +1,8 @@
+use bytes::Bytes;
 use protocol::json::{push_str, push_u64};
 use protocol::{Audience, FrameKind, Pattern, Payload, Position, Start, SubscriptionId};
 
+use crate::commands::Call;
 use crate::link::Frame;
 use crate::options::{History, Publish, Subscribe};
 
@@ -90,6 +92,60 @@ pub(crate) fn acknowledge(id: i64, positions: &[Position]) -> Frame {
     request(id, "ack", |out| {
         push_list(out, positions, |position, out| push_position(out, position, "seq"));
     })
+}
+
+pub(crate) fn call(id: i64, call: &Call) -> Frame {
+    request(id, "call", |out| push_call_object(out, &Call { user: None, ..call.clone() }))
+}
+
+/// The object of the admin API, which may name a user.
+pub(crate) fn push_call_object(out: &mut Vec<u8>, call: &Call) {
+    let mut object = Object::begin(out);
+    push_str(object.field("command"), call.command.as_str());
+    object.field("data").extend_from_slice(&call.data);
+    if let Some(user) = &call.user {
+        push_str(object.field("user"), user);
+    }
+    if let Some(ms) = call.timeout_ms() {
+        push_u64(object.field("timeout_ms"), ms);
+    }
+    object.end();
+}
+
+pub(crate) fn handle(id: i64, patterns: &[Pattern]) -> Frame {
+    request(id, "handle", |out| {
+        let mut object = Object::begin(out);
+        push_patterns(object.field("commands"), patterns);
+        object.end();
+    })
+}
+
+/// What a handler has to say; nobody waits for an answer to it.
+pub(crate) fn result(call_id: u64, result: &Result<Bytes, protocol::Error>) -> Frame {
+    let mut out = Vec::with_capacity(128);
+    let mut object = Object::begin(&mut out);
+    let mut body = Object::begin(object.field("result"));
+    push_u64(body.field("call_id"), call_id);
+    match result {
+        Ok(data) => body.field("data").extend_from_slice(data),
+        Err(error) => push_error(body.field("error"), error),
+    }
+    body.end();
+    object.end();
+    Frame { kind: FrameKind::Text, bytes: out.into() }
+}
+
+fn push_error(out: &mut Vec<u8>, error: &protocol::Error) {
+    let mut object = Object::begin(out);
+    push_str(object.field("code"), error.code.as_str());
+    push_str(object.field("message"), &error.message);
+    if let Some(ms) = error.retry_after_ms {
+        push_u64(object.field("retry_after_ms"), ms);
+    }
+    if let Some(details) = &error.details {
+        object.field("details").extend_from_slice(details.as_bytes());
+    }
+    object.end();
 }
 
 pub(crate) fn ping(id: i64) -> Frame {

@@ -15,10 +15,12 @@ impl Worker {
         self.generation_last = self.generation_last.wrapping_add(1);
         let Connect { groups, device, remember, .. } = connect;
         let has_left = remember.as_ref().is_some_and(|remember| remember.left.is_some());
-        let has_rare = !groups.is_empty() || device.is_some() || remember.is_some();
+        let must_authenticate = connect.must_authenticate;
+        let has_rare =
+            !groups.is_empty() || device.is_some() || remember.is_some() || must_authenticate;
         let restores = remember.as_ref().is_some_and(|remember| !remember.can_resume);
         let remembering = remember.map(|remember| Box::new(Remembering::new(remember.left)));
-        let rare = Rare { groups, device, remembering, ..Rare::default() };
+        let rare = Rare { groups, device, remembering, must_authenticate, ..Rare::default() };
         let session = Session {
             generation: self.generation_last,
             rendering: connect.rendering,
@@ -39,9 +41,11 @@ impl Worker {
             grants: connect.grants,
             conversation: connect.conversation,
             counts: SessionCounts::default(),
+            expiry: None,
             rare: has_rare.then(|| Box::new(rare)),
         };
         let key = self.insert_session(session);
+        self.set_expiry(key, connect.expires_at_ms);
         if !connect.opening.is_empty() {
             self.append(key, |out| out.extend_from_slice(&connect.opening));
         }
@@ -89,6 +93,9 @@ impl Worker {
 
     pub(super) fn remove_session(&mut self, place: u32) -> Option<Session> {
         let session = self.sessions.try_remove(place as usize)?;
+        if let Some(expiry) = session.expiry.as_deref() {
+            self.expiries.remove(ClientKey { place, generation: session.generation }, *expiry);
+        }
         for subscription in &session.subscriptions {
             self.index.remove(*subscription);
         }
@@ -158,6 +165,13 @@ impl Worker {
                 out.truncate(start);
             }
         });
+        // What a dialect leaves unsaid holds no outbox.
+        if let Some(mut empty) = session.outbox.take_if(|outbox| outbox.is_empty())
+            && self.outboxes.len() < OUTBOX_POOL_MAX
+        {
+            empty.recycle();
+            self.outboxes.push(empty);
+        }
         if spelled.is_err() {
             self.fail(place);
         }

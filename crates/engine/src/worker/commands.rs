@@ -64,6 +64,9 @@ impl Worker {
     }
 
     pub(super) fn carry_out(&mut self, key: ClientKey, request: ClientRequest) {
+        if self.refuse_unknown(key, &request) {
+            return;
+        }
         let ClientRequest { id, command } = request;
         let ticket = Ticket { client: key, id, bytes: 0 };
         if !matches!(command, Command::Hello(_)) {
@@ -77,17 +80,23 @@ impl Worker {
             Command::Exclude(what) => self.exclude(ticket, what),
             Command::Publish(draft) => self.publish(ticket, *draft),
             Command::History(history) => self.history(ticket, *history),
+            Command::Presence(topics) => self.ask_presence(ticket, topics),
             Command::Acknowledge(positions) => self.acknowledge(ticket, positions),
             Command::Ping => {
                 let time_ms = self.now.wall_ms;
                 self.reply(key, id, Ok(Answer::Pong { time_ms }));
                 Ok(())
             }
-            Command::Call(_)
-            | Command::Handle(_)
-            | Command::Result { .. }
-            | Command::Refresh { .. }
-            | Command::Presence(_) => Err(Error::bad_request("not available in this version")),
+            refresh @ Command::Refresh { .. } => {
+                self.authenticate(ticket, refresh);
+                Ok(())
+            }
+            Command::Call(call) => self.call(ticket, call),
+            Command::Handle(patterns) => self.become_handler(ticket, patterns),
+            Command::Result { call_id, result } => {
+                self.requests.push_back(Request::Result { ticket, call_id, result });
+                Ok(())
+            }
         };
         if let Err(error) = refused {
             self.reply(key, id, Err(error));

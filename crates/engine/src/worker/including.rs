@@ -1,6 +1,5 @@
 use protocol::{
-    Answer, Command, Error, Exclude, Interest, Pattern, Request as ClientRequest, Start,
-    Subscribe,
+    Answer, Command, Error, Exclude, Interest, Pattern, Request as ClientRequest, Start, Subscribe,
 };
 
 use super::{ClientKey, Ticket, Worker};
@@ -45,8 +44,7 @@ impl Worker {
     pub(super) fn go_on_where_it_is(&self, key: ClientKey, bodies: &mut Vec<Subscribe>) {
         let mut changed = Vec::new();
         for body in bodies.iter_mut().filter(|body| body.start == Start::Now) {
-            let (before, new) =
-                body.topics.drain(..).partition(|topic| self.names(key, topic));
+            let (before, new) = body.topics.drain(..).partition(|topic| self.names(key, topic));
             body.topics = new;
             if !Vec::is_empty(&before) {
                 let streams = self.streams_of(&before).into_iter();
@@ -107,6 +105,13 @@ impl Worker {
             Exclude::Selected(patterns) => {
                 self.may_leave_out(key, &patterns)?;
                 patterns.into_iter().filter(|one| self.exclude_selected(key, one)).collect()
+            }
+            Exclude::Orphaned(pairs) => {
+                let all = self.interests(key);
+                let is_orphan = |of: &Pattern| !all.iter().any(|one| of.contains(&one.topic));
+                let orphans = pairs.into_iter().filter(|(_, of)| is_orphan(of));
+                let orphans: Vec<Pattern> = orphans.map(|(pattern, _)| pattern).collect();
+                orphans.into_iter().filter(|pattern| self.end_topic(key, pattern)).collect()
             }
             Exclude::All => {
                 let removed = self.interests(key).into_iter().map(|one| one.topic).collect();

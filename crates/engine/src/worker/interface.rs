@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
+use bytes::Bytes;
 use protocol::{
-    ClientId, CloseReason, Conversation, Draft, History, Pattern, Position, Seq, Subscribe, Welcome,
+    Call, ClientId, CloseReason, Conversation, Draft, Error, History, Pattern, Position, Seq,
+    Subscribe, Welcome,
 };
 
 use super::Remember;
@@ -39,13 +41,17 @@ pub struct Limits {
     pub recent_bytes_max: usize,
     /// About how large a page is that the worker reads from the broker.
     pub page_bytes: usize,
-    /// Publishes and acknowledgements of one client that wait for their answer; beyond it the
-    /// client is not read.
+    /// Publishes, acknowledgements and calls of one client that wait for their answer; beyond it
+    /// the client is not read.
     pub unanswered_max: u32,
-    /// Bytes of such publishes; what was read before the bound was reached may go beyond it.
+    /// Bytes of such publishes and calls; what was read before the bound was reached may go beyond
+    /// it.
     pub append_bytes_max: usize,
     /// Different filters that one client's subscriptions may have.
     pub filters_max: usize,
+    /// Bytes that wait to be written to a client beyond which answers to its calls are dropped: it
+    /// gets an error in their place.
+    pub answer_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -56,6 +62,7 @@ impl Default for Limits {
             unanswered_max: 1024,
             append_bytes_max: 4 << 20,
             filters_max: 100,
+            answer_bytes_max: 16 << 20,
         }
     }
 }
@@ -72,6 +79,10 @@ pub struct Connect {
     pub device: Option<Arc<str>>,
     /// What it may do.
     pub grants: Arc<Grants>,
+    /// When its token expires, in ms since 1970.
+    pub expires_at_ms: Option<u64>,
+    /// It may do nothing before a hello with a token says who it is.
+    pub must_authenticate: bool,
     /// How events look to it.
     pub rendering: Rendering,
     /// Its side of the dialect.
@@ -97,7 +108,7 @@ pub struct Ticket {
     pub client: ClientKey,
     /// The id that the client gave it.
     pub id: Option<i64>,
-    /// What it holds of the client's bound on publishes that wait, in bytes.
+    /// What it holds of the client's bound on publishes and calls that wait, in bytes.
     pub bytes: usize,
 }
 
@@ -156,6 +167,13 @@ pub enum Request {
         /// What for.
         history: Box<History>,
     },
+    /// Ask every worker who watches something; answered by [`crate::Worker::handle_presence`].
+    Presence {
+        /// For the answer.
+        ticket: Ticket,
+        /// What is watched.
+        topics: Pattern,
+    },
     /// Load the cursor of a device; answered by [`crate::Worker::handle_cursor`].
     Cursor {
         /// For the answer.
@@ -174,6 +192,47 @@ pub enum Request {
         device: Device,
         /// How far it has come in which streams.
         positions: Vec<(StreamIndex, Position)>,
+    },
+    /// Find out whose token it is; answered by [`crate::Worker::handle_authenticated`].
+    Authenticate {
+        /// For the answer.
+        ticket: Ticket,
+        /// The token.
+        token: String,
+        /// The device that the client named so far.
+        device: Option<Arc<str>>,
+        /// Whether another device of the user may be closed for this one.
+        takeover: bool,
+        /// Whether the client is known and its session is to be extended.
+        is_refresh: bool,
+    },
+    /// Give a call to what handles it; answered by [`crate::Worker::handle_called`].
+    Call {
+        /// For the answer.
+        ticket: Ticket,
+        /// The call.
+        call: Box<Call>,
+        /// Who calls.
+        client: ClientId,
+        /// Its user.
+        user: Option<Arc<str>>,
+    },
+    /// Let the client handle commands, in place of those that it handled; answered by
+    /// [`crate::Worker::handle_handling`].
+    Handle {
+        /// For the answer.
+        ticket: Ticket,
+        /// Which commands; may be none.
+        patterns: Vec<Pattern>,
+    },
+    /// A handler has done what it was called for; answered by [`crate::Worker::handle_resulted`].
+    Result {
+        /// For the answer.
+        ticket: Ticket,
+        /// Names the call.
+        call_id: u64,
+        /// JSON text, or what went wrong.
+        result: Result<Bytes, Error>,
     },
     /// Show the client that the server lives, and find out whether it does.
     Heartbeat {

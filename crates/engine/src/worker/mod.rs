@@ -7,6 +7,8 @@ mod interface;
 mod clients;
 /// Commands of clients.
 mod commands;
+/// Who a client is, and until when.
+mod authenticating;
 /// Subscriptions begin.
 mod subscribing;
 /// Subscriptions end.
@@ -17,6 +19,8 @@ mod including;
 mod locating;
 /// Who gets a new event.
 mod matching;
+/// Commands that go to what handles them.
+mod calling;
 /// Acknowledgements.
 mod cursors;
 /// New events go to live readers.
@@ -27,6 +31,8 @@ mod fill;
 mod gaps;
 /// What lies behind a cursor.
 mod ahead;
+/// Who watches a topic.
+mod presence;
 /// History that comes apart from the live order.
 mod replay;
 /// Chosen events become slices of a client's write.
@@ -48,10 +54,13 @@ use std::sync::Arc;
 use protocol::{ClientId, Epoch, Seq, Topic};
 use slab::Slab;
 
+pub(crate) use authenticating::Expiry;
+pub use authenticating::Identity;
 pub use interface::{
     ClientKey, Connect, Counters, Limits, LocateTicket, Now, Request, SessionTokens, SessionView,
     Ticket,
 };
+pub use presence::Presence;
 pub(crate) use remembering::Remembering;
 pub use remembering::{Remember, Remembered};
 pub use snapshot::Snapshot;
@@ -67,6 +76,7 @@ use crate::streams::{StreamIndex, StreamTable};
 use crate::tail::{Tail, Wake};
 use crate::view::View;
 
+use authenticating::Expiries;
 use matching::Matches;
 use pages::Pages;
 use timers::Timer;
@@ -94,6 +104,8 @@ pub struct Worker {
     ready: VecDeque<u32>,
     requests: VecDeque<Request>,
     timers: BinaryHeap<Timer>,
+    /// By the wall clock.
+    expiries: Expiries,
     sweep_at_ms: u64,
     locate_last: u64,
     #[expect(clippy::vec_box, reason = "sessions hold boxes, so that an idle one is small")]
@@ -165,6 +177,7 @@ impl Worker {
             ready: VecDeque::new(),
             requests: VecDeque::new(),
             timers: BinaryHeap::new(),
+            expiries: Expiries::default(),
             sweep_at_ms: 0,
             locate_last: 0,
             outboxes: Vec::new(),

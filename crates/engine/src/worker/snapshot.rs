@@ -5,7 +5,7 @@ use protocol::{
     SubscriptionId,
 };
 
-use super::{ClientKey, Now, Remembering, Worker};
+use super::{ClientKey, Now, Remembering, Ticket, Worker};
 use crate::grants::Grants;
 use crate::index::SubscriptionKey;
 use crate::render::Rendering;
@@ -22,6 +22,8 @@ pub struct Snapshot {
     device: Option<Arc<str>>,
     remembering: Option<Box<Remembering>>,
     grants: Arc<Grants>,
+    expires_at_ms: Option<u64>,
+    must_authenticate: bool,
     conversation: Box<dyn Conversation>,
     heartbeat_ms: u32,
     subscriptions_max: u32,
@@ -33,6 +35,8 @@ pub struct Snapshot {
     gaps: Vec<ToldGap>,
     /// It gets nothing more than what was not written.
     is_closing: bool,
+    /// Commands of others that it handles.
+    handles: Vec<Pattern>,
     /// Commands that were not carried out, in order.
     commands: Vec<ClientRequest>,
     /// Bytes that were not written.
@@ -53,7 +57,7 @@ struct Kept {
 }
 
 impl Worker {
-    /// Takes a client out, whole. Appends that it waits for are answered to nobody.
+    /// Takes a client out, whole. Appends and calls that it waits for are answered to nobody.
     pub fn snapshot(&mut self, now: Now, key: ClientKey) -> Option<Snapshot> {
         self.now = now;
         self.session(key)?;
@@ -62,7 +66,8 @@ impl Worker {
         let readers = session.readers.iter().filter_map(|reader| self.keep_reader(reader));
         let readers = readers.collect();
         let rare = session.rare.map(|rare| *rare).unwrap_or_default();
-        let first = rare.subscribing.map(|subscribing| subscribing.request).or(rare.reading);
+        let first = rare.subscribing.map(|subscribing| subscribing.request);
+        let first = first.or(rare.reading).or(rare.authenticating);
         let commands: Vec<_> = first.into_iter().chain(rare.waiting).collect();
         // They are counted again when they are carried out.
         let commands_in = session.counts.commands_in.saturating_sub(commands.len() as u64);
@@ -74,6 +79,8 @@ impl Worker {
             device: rare.device,
             remembering: rare.remembering,
             grants: session.grants,
+            expires_at_ms: session.expiry.map(|expiry| expiry.expires_at_ms()),
+            must_authenticate: rare.must_authenticate,
             conversation: session.conversation,
             heartbeat_ms: session.heartbeat_ms,
             subscriptions_max: session.subscriptions_max,
@@ -84,6 +91,7 @@ impl Worker {
             endings: rare.endings,
             gaps: rare.gaps,
             is_closing: session.is_closing,
+            handles: rare.handles,
             commands,
             unsent: session.outbox.map(|outbox| outbox.to_vec()).unwrap_or_default(),
         })
@@ -129,8 +137,17 @@ impl Worker {
             self.watch(reader.stream);
         }
         self.generation_last = self.generation_last.wrapping_add(1);
-        let Snapshot { groups, device, remembering, endings, gaps, .. } = snapshot;
-        let rare = Rare { groups, device, remembering, endings, gaps, ..Rare::default() };
+        let Snapshot { groups, device, remembering, endings, gaps, must_authenticate, .. } =
+            snapshot;
+        let rare = Rare {
+            groups,
+            device,
+            remembering,
+            endings,
+            gaps,
+            must_authenticate,
+            ..Rare::default()
+        };
         let session = Session {
             generation: self.generation_last,
             rendering: snapshot.rendering,
@@ -151,9 +168,11 @@ impl Worker {
             grants: snapshot.grants,
             conversation: snapshot.conversation,
             counts: snapshot.counts,
+            expiry: None,
             rare: Some(Box::new(rare)),
         };
         let key = self.insert_session(session);
+        self.set_expiry(key, snapshot.expires_at_ms);
         let mut restored = Vec::new();
         for kept in snapshot.subscriptions {
             let is_restored = kept.is_restored;
@@ -168,6 +187,11 @@ impl Worker {
             self.restore_reader(key.place, reader, &epoch);
         }
         self.restore_outbox(key.place, &snapshot.unsent);
+        if !snapshot.handles.is_empty() {
+            let ticket = Ticket { client: key, id: None, bytes: 0 };
+            // What it was allowed then, it may not be any more.
+            let _ = self.become_handler(ticket, snapshot.handles);
+        }
         for command in snapshot.commands {
             self.handle_command(now, key, command);
         }

@@ -25,11 +25,23 @@ impl Worker {
         if session.counts.commands_in > 1 || is_subscribed {
             return Err(Error::bad_request("hello must be the first message of a connection"));
         }
+        if hello.token.is_some() {
+            self.authenticate(ticket, Command::Hello(Box::new(hello)));
+            return Ok(());
+        }
+        self.begin_hello(ticket, hello)
+    }
+
+    /// Goes on with a hello whose client is known.
+    pub(super) fn begin_hello(&mut self, ticket: Ticket, hello: Hello) -> Result<(), Error> {
+        let key = ticket.client;
         self.may_subscribe(ticket.client, &hello.subscriptions)?;
         self.set_device(ticket.client, hello.device.clone());
         self.restore_id(ticket.client, &hello);
         let resume = (!hello.resume.is_empty()).then(|| hello.resume.clone());
         let bodies = hello.subscriptions.clone();
+        // Carried out anew elsewhere, it need not be asked about again.
+        let hello = Hello { token: None, ..hello };
         let request = ClientRequest { id: ticket.id, command: Command::Hello(Box::new(hello)) };
         let says_where = resume.is_some() || !bodies.is_empty();
         if says_where {

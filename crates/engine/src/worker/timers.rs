@@ -34,7 +34,8 @@ impl Worker {
         let sweep = (!self.sessions.is_empty() || self.streams.iter().any(|s| s.is_watched))
             .then_some(self.sweep_at_ms);
         let timer = self.timers.peek().map(|timer| timer.at_ms.0);
-        sweep.into_iter().chain(timer).min()
+        let expiry = self.expiries.look_at(self.now);
+        sweep.into_iter().chain(timer).chain(expiry).min()
     }
 
     /// Does what is due.
@@ -53,6 +54,7 @@ impl Worker {
                 What::Heartbeat => self.heartbeat(timer.client),
             }
         }
+        self.expire();
         if now.ms >= self.sweep_at_ms {
             self.sweep_at_ms = now.ms + SWEEP_MS;
             self.sweep();

@@ -220,7 +220,13 @@ impl World {
             groups: Vec::new(),
             device: None,
             remember,
-            grants: Arc::new(Grants { subscribe: vec![pattern(">")], publish: vec![pattern(">")] }),
+            grants: Arc::new(Grants {
+                subscribe: vec![pattern(">")],
+                publish: vec![pattern(">")],
+                ..Grants::default()
+            }),
+            expires_at_ms: None,
+            must_authenticate: false,
             rendering: Rendering(self.clients),
             conversation: Box::new(Silent),
             subscriptions: Vec::new(),

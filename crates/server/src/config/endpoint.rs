@@ -26,6 +26,9 @@ settings! {
         auth: Option<Access>, unset "`required` where `[auth]` has keys, otherwise `none`" => Live;
         /// Where a token may come from.
         tokens: Option<Vec<TokenPlace>>, unset "`header`, `protocol` and `message`" => Live;
+        /// How a wrong token is answered that came as a subprotocol, from a browser for the most part:
+        /// its page sees a close code, and no status.
+        refusal: Refusal = Refusal::Status => Live;
         /// What its clients may do besides what their roles allow.
         allow: Allow = Allow::default() => Live;
         /// Whether the HTTP routes of the dialect's system are served on its listener.
@@ -92,6 +95,14 @@ words! {
         Optional "optional",
         /// Tokens are not looked at.
         None "none",
+    }
+
+    /// How a client is told that its token is wrong.
+    Refusal, "a way to refuse" {
+        /// Status 401 instead of the upgrade.
+        Status "status",
+        /// The upgrade, and then close code 1008.
+        Close "close",
     }
 
     /// Where a client puts its token.

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Config;
 use super::environment;
@@ -112,7 +112,7 @@ impl fmt::Debug for Loaded {
 
 /// Merges the sources, gives every value its type and checks the whole.
 ///
-/// Reads no file but the user's, and nothing of the process: `env` is all of the environment.
+/// Reads no file but the user's and those that it names, and nothing of the process: `env` is all of the environment.
 ///
 /// # Errors
 /// All that is wrong at once, as far as one mistake doesn't hide another.
@@ -134,7 +134,7 @@ pub fn load(
         return Err(ConfigErrors::new(problems, sources));
     }
 
-    let mut cx = Context::new(&env);
+    let mut cx = Context::new(&env, file.as_deref().and_then(Path::parent));
     let config = Config::read(&tree, &mut cx);
     let mut problems = cx.into_problems();
     // Rules look things up in the tree by their number in the configuration, which only agree

@@ -24,12 +24,16 @@ mod setting;
 mod containers;
 /// Secrets: named in the file by a variable, read once, never shown.
 mod secret;
+/// Public keys: named in the file by a path, read with it.
+mod pem;
 /// Values with units, and text with rules.
 mod units;
 /// The types of single values, as settings.
 mod values;
 /// Settings that are one of a few words.
 mod words;
+/// A file with a JSON Schema, read and compiled.
+mod schema_file;
 
 /// The sections that stand once in a file.
 mod sections;
@@ -48,6 +52,10 @@ mod routes;
 
 /// What must hold between sections, and what is built in.
 mod rules;
+/// What must hold of `[auth]`.
+mod auth_rules;
+/// What must hold of sources and where they are.
+mod source_rules;
 
 /// What this version refuses.
 mod not_yet;
@@ -67,13 +75,17 @@ mod reference;
 #[cfg(test)]
 mod tests;
 
-pub use auth::{Algorithm, Auth, AuthKey, Role};
+pub use auth::{Algorithm, Auth, AuthKey, AuthToken, Role};
 pub use changes::{Changes, diff};
-pub use endpoint::{Access, Allow, ClientLimits, Compression, DialectName, Endpoint, TokenPlace};
+pub use endpoint::{
+    Access, Allow, ClientLimits, Compression, DialectName, Endpoint, Refusal, TokenPlace,
+};
 pub use load::{ConfigFile, LoadOptions, Loaded, Overrides, Profile, load, parse};
+pub use pem::PemFile;
 pub use problem::{ConfigErrors, Warnings};
 pub use reference::{SettingReference, reference_markdown, reference_settings, reference_toml};
 pub use routes::{Backend, Breaker, CommandRoute, Retry, Schema, Source, SourceKind};
+pub use schema_file::SchemaFile;
 pub use secret::SecretVariable;
 pub use sections::{
     Admin, Broker, BrokerKind, Limits, Listen, Log, LogFormat, LogLevel, Nats, Redis, Server, Tls,
@@ -85,6 +97,7 @@ pub use units::{
     ByteSize, EndpointPath, HostName, ParseError, Period, Rate, Timespan, Url, WebOrigin,
 };
 
+pub(crate) use auth_rules::USER_TEMPLATE;
 use setting::settings;
 
 settings! {
@@ -128,6 +141,12 @@ impl Config {
         endpoint.listen.unwrap_or(self.listen.public)
     }
 
+    /// Whether clients need a token, where something or nothing is said about it.
+    pub(crate) fn access(&self, said: Option<Access>) -> Access {
+        let unset = if self.auth.checks_tokens() { Access::Required } else { Access::None };
+        said.unwrap_or(unset)
+    }
+
     /// The addresses on which clients are served: that of `listen.public` first.
     pub fn public_listeners(&self) -> Vec<std::net::SocketAddr> {
         let mut all = vec![self.listen.public];
@@ -141,7 +160,6 @@ impl Config {
 
     /// Whether clients of `endpoint` need a token.
     pub fn access_of(&self, endpoint: &Endpoint) -> Access {
-        let unset = if self.auth.checks_tokens() { Access::Required } else { Access::None };
-        endpoint.auth.unwrap_or(unset)
+        self.access(endpoint.auth)
     }
 }

@@ -1,24 +1,28 @@
 use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use protocol::{Pattern, Topic};
 
+use super::schema_file::SchemaFile;
 use super::setting::settings;
-use super::units::{ParseError, Timespan, Url};
+use super::units::{ByteSize, ParseError, Timespan, Url};
 use super::words::words;
 
 settings! {
     /// Where a client's command goes, and for how long it is tried.
     item CommandRoute by name {
-        /// The command, such as `studio.create_blob`.
-        name: Topic => Live;
+        /// The command, such as `studio.create_blob`, or a pattern of commands, such as `studio.*`; the
+        /// most specific one counts.
+        name: Pattern => Live;
         /// `nats:SUBJECT`, an `http://` or `https://` URL, or `handler` for a connected client.
         to: Backend => Live;
         /// How long the client waits; covers all tries.
         timeout: Timespan = Timespan::from_secs(5),
             within Timespan::from_ms(1)..=Timespan::from_hours(1) => Live;
-        /// How often it is tried.
+        /// Largest answer that is taken from a backend over HTTP or NATS.
+        answer_bytes: ByteSize = ByteSize::from_mib(1),
+            within ByteSize::from_kib(1)..=ByteSize::from_mib(64) => Live;
+        /// How often it is tried, where another try is safe.
         retry: Retry = Retry::default() => Live;
         /// When a backend that fails is left alone.
         breaker: Breaker = Breaker::default() => Live;
@@ -41,14 +45,20 @@ settings! {
 
     /// Where events come in from besides publishing.
     item Source {
-        /// A NATS subject, a Redis channel, or the figures of this host (CPU, memory, GPU).
+        /// What brings events: NATS subjects, Redis channels and streams, the figures of this host
+        /// (CPU, memory, GPU), or what happens to this server and beside it.
         kind: SourceKind => Restart;
-        /// `nats`: the subjects.
+        /// `nats`: the subjects. One that several of them match comes once.
         subjects: Vec<Pattern> = Vec::new() => Restart;
+        /// `redis`: the channels, in which `*`, `?` and `[…]` stand for what they do in Redis.
+        channels: Vec<String> = Vec::new() => Restart;
+        /// `redis`: the keys of streams. They are read from now on, and after a lost connection
+        /// from where it was lost.
+        streams: Vec<String> = Vec::new() => Restart;
         /// The prefix of its topics: with `studio`, subject `blob.created` becomes topic
         /// `studio.blob.created`; with `trainer`, host figures are `trainer.system_stats`.
         root: Option<Topic>, unset "topics are as the source names them" => Restart;
-        /// JSON pointer to the user in the data; events without it go to nobody.
+        /// `nats`, `redis`: JSON pointer to the user in the data; events without it go to nobody.
         user: Option<String>, unset "events are for everyone" => Restart;
         /// `host`: how often.
         interval: Timespan = Timespan::from_secs(2),
@@ -59,8 +69,9 @@ settings! {
     item Schema {
         /// Patterns of the topics whose data is checked.
         topics: Vec<Pattern> => Live;
-        /// The file with the JSON Schema.
-        file: PathBuf => Live;
+        /// The file with the JSON Schema, beside the configuration file or in the working
+        /// directory. References lead nowhere but into it.
+        file: SchemaFile => Live;
     }
 }
 
@@ -73,6 +84,8 @@ words! {
         Redis "redis",
         /// Figures of this host.
         Host "host",
+        /// Connections and services that come and go.
+        System "system",
     }
 }
 
@@ -95,11 +108,30 @@ impl FromStr for Backend {
             || ParseError::new("write `nats:SUBJECT`, a URL such as `https://…`, or `handler`");
         match text.split_once(':') {
             None if text == "handler" => Ok(Self::Handler),
-            Some(("nats", subject)) if !subject.is_empty() && !subject.starts_with('/') => {
-                Ok(Self::Nats(subject.to_owned()))
-            }
+            Some(("nats", subject)) if is_subject(subject) => Ok(Self::Nats(subject.to_owned())),
             Some(("http" | "https", _)) => text.parse().map(Self::Http),
             _ => Err(form()),
+        }
+    }
+}
+
+/// Whether something can be sent there: no wildcards, no empty tokens.
+fn is_subject(text: &str) -> bool {
+    let is_token = |token: &str| {
+        !token.is_empty()
+            && !matches!(token, "*" | ">")
+            && !token.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/')
+    };
+    text.split('.').all(is_token)
+}
+
+impl Backend {
+    /// What kind it is, without its address.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Nats(_) => "nats",
+            Self::Http(_) => "http",
+            Self::Handler => "handler",
         }
     }
 }

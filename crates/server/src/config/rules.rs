@@ -6,7 +6,7 @@ use protocol::dialects::native::{NAME_BYTES_MAX, is_device};
 use super::problem::Problem;
 use super::stream::{Durability, Stream};
 use super::tree::Node;
-use super::{Config, Deliver};
+use super::{Config, Deliver, auth_rules};
 use crate::http::systems;
 
 /// Everything that a configuration breaks. Numbers of items agree in `config` and `tree`.
@@ -17,11 +17,14 @@ pub(super) fn broken(config: &Config, tree: &Node) -> Vec<Problem> {
     check.streams();
     check.captures();
     check.endpoints();
+    auth_rules::check(&mut check);
+    check.remotes();
+    check.sources();
     check.problems
 }
 
-struct Check<'a> {
-    config: &'a Config,
+pub(super) struct Check<'a> {
+    pub(super) config: &'a Config,
     tree: &'a Node,
     problems: Vec<Problem>,
 }
@@ -37,9 +40,15 @@ impl Check<'_> {
         })
     }
 
-    fn report(&mut self, title: String, places: &[(&str, &str)]) {
+    /// Notes a problem with places that were written.
+    pub(super) fn report(&mut self, title: String, places: &[(&str, &str)]) {
         let problem = self.problem(title, places);
         self.problems.push(problem);
+    }
+
+    pub(super) fn report_with_help(&mut self, title: String, places: &[(&str, &str)], help: &str) {
+        let problem = self.problem(title, places);
+        self.problems.push(problem.help(help));
     }
 
     fn admin(&mut self) {
@@ -133,6 +142,10 @@ impl Check<'_> {
             if pattern.as_str().starts_with('$') {
                 let title = format!("`{pattern}` selects topics of the system");
                 self.report(title, &[(&format!("{topics}.{number}"), "no stream captures them")]);
+            }
+            if pattern.is_partial() {
+                let title = format!("`{pattern}` captures by a part of a token");
+                self.report(title, &[(&format!("{topics}.{number}"), "name whole tokens")]);
             }
         }
     }

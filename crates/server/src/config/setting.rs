@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::path::Path;
 
 use super::changes::Changes;
 use super::problem::Problem;
@@ -47,13 +48,15 @@ pub(super) trait Setting: Sized + Clone + PartialEq {
 pub(super) struct Context<'a> {
     /// The environment, for settings that name a variable.
     pub(super) env: &'a BTreeMap<String, String>,
+    /// The folder of the user's file, where there is one.
+    pub(super) folder: Option<&'a Path>,
     problems: Vec<Problem>,
     path: Vec<String>,
 }
 
 impl<'a> Context<'a> {
-    pub(super) fn new(env: &'a BTreeMap<String, String>) -> Self {
-        Self { env, problems: Vec::new(), path: Vec::new() }
+    pub(super) fn new(env: &'a BTreeMap<String, String>, folder: Option<&'a Path>) -> Self {
+        Self { env, folder, problems: Vec::new(), path: Vec::new() }
     }
 
     pub(super) fn report(&mut self, problem: Problem) {

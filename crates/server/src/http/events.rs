@@ -1,19 +1,23 @@
 use std::rc::Rc;
 
-use engine::Action;
+use axum::body::Body;
+use engine::{Action, Grants};
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::Either;
 use protocol::{Command, Error};
 
 use super::error::response;
 use super::socket::Line;
+use super::who::{self, Shown, Who};
 use super::{Answer, Peer, query, upgrade, whole};
+use crate::auth::Principal;
 use crate::endpoint::{Arrival, Endpoint};
+use crate::node::Node;
 use crate::transports::{body, sse};
 use crate::worker::Shared;
 
 /// Answers with server-sent events (HTML standard, section 9.2).
-pub(super) fn answer<B>(
+pub(super) async fn answer<B>(
     shared: &Shared,
     request: &Request<B>,
     endpoint: &Rc<Endpoint>,
@@ -21,24 +25,49 @@ pub(super) fn answer<B>(
     line: &Line,
 ) -> Answer {
     let node = shared.borrow().node.clone();
-    let reservation = match upgrade::admit(&node, endpoint, request.headers(), peer) {
-        Ok(reservation) => Some(reservation),
+    let mut arrival = match arrive(&node, request, endpoint, peer).await {
+        Ok(arrival) => arrival,
         Err(refused) => return whole(refused),
     };
     let last_id = request.headers().get("last-event-id").and_then(|id| id.to_str().ok());
     let asked = query::subscription(request.uri().query(), last_id).and_then(|asked| {
         asked.ok_or_else(|| Error::bad_request("topics must name at least one pattern"))
     });
-    let device = query::device(request.uri().query());
-    let asked = asked.and_then(|asked| authorize(endpoint, asked));
-    let (device, asked) = match device.and_then(|device| Ok((device, asked?))) {
-        Ok(asked) => asked,
+    match asked.and_then(|asked| authorize(&arrival.standing.grants, asked)) {
+        Ok(asked) => arrival.requests = vec![asked],
         Err(error) => return whole(response(&error, None)),
-    };
-    let native = Arrival::native(endpoint, Some(peer.address));
-    let arrival = Arrival { device, requests: vec![asked], reservation, ..native };
+    }
     let events = body::start(shared, endpoint, arrival, sse::FRAME, line.end.clone());
     endless(events, line, "text/event-stream")
+}
+
+/// A client of an answer that has no end, known and with a place kept for it.
+#[expect(clippy::result_large_err, reason = "the answer is used at once")]
+pub(super) async fn arrive<B>(
+    node: &Node,
+    request: &Request<B>,
+    endpoint: &Rc<Endpoint>,
+    peer: Peer,
+) -> Result<Arrival, Response<Body>> {
+    let mut reservation = upgrade::admit(node, endpoint, request.headers(), peer)?;
+    let shown = Shown::of(request.headers(), request.uri());
+    let principal = match who::identify(node, endpoint, shown).await {
+        Ok(Who::Known(principal)) => principal,
+        // Only who can send messages is asked to.
+        Ok(Who::Later) => Principal::default(),
+        Err(error) => return Err(who::refuse(&error)),
+    };
+    let standing = endpoint.standing(node, &principal).map_err(|error| who::refuse(&error))?;
+    let named = query::device(request.uri().query());
+    let seated = named.and_then(|named| {
+        let device = principal.device.clone().or(named);
+        let of = (&principal, &standing, device.as_ref());
+        upgrade::seat(node, endpoint, &mut reservation, of.0, of.1, of.2, false)?;
+        Ok(device)
+    });
+    let device = seated.map_err(|error| response(&error, None))?;
+    let (native, reservation) = (Arrival::native(endpoint, Some(peer.address)), Some(reservation));
+    Ok(Arrival { principal, standing, device, reservation, ..native })
 }
 
 /// An answer whose body is a session's events.
@@ -57,7 +86,7 @@ pub(super) fn endless(events: body::Events, line: &Line, content_type: &'static 
 
 /// Refuses with a status what would otherwise be refused in the body.
 pub(super) fn authorize(
-    endpoint: &Endpoint,
+    grants: &Grants,
     request: protocol::Request,
 ) -> Result<protocol::Request, Error> {
     let bodies = match &request.command {
@@ -66,7 +95,7 @@ pub(super) fn authorize(
         _ => &[],
     };
     for pattern in bodies.iter().flat_map(|body| &body.topics) {
-        endpoint.grants.authorize(Action::Subscribe, pattern)?;
+        grants.authorize(Action::Subscribe, pattern)?;
     }
     Ok(request)
 }

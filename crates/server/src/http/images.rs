@@ -4,10 +4,10 @@ use http::Request;
 use protocol::{Command, Error, Mode, Pattern, Start, Subscribe, Topic};
 
 use super::error::response;
-use super::events::{authorize, endless};
+use super::events::{arrive, authorize, endless};
 use super::socket::Line;
-use super::{Answer, Peer, query, upgrade, whole};
-use crate::endpoint::{Arrival, Endpoint};
+use super::{Answer, Peer, query, whole};
+use crate::endpoint::Endpoint;
 use crate::transports::{body, mjpeg};
 use crate::worker::Shared;
 
@@ -17,7 +17,7 @@ pub(super) fn topic(path: &str, endpoint: &str) -> Option<String> {
 }
 
 /// Answers with the images of a topic, each in the place of the one before it.
-pub(super) fn answer<B>(
+pub(super) async fn answer<B>(
     shared: &Shared,
     request: &Request<B>,
     topic: &str,
@@ -26,18 +26,15 @@ pub(super) fn answer<B>(
     line: &Line,
 ) -> Answer {
     let node = shared.borrow().node.clone();
-    let reservation = match upgrade::admit(&node, endpoint, request.headers(), peer) {
-        Ok(reservation) => Some(reservation),
+    let mut arrival = match arrive(&node, request, endpoint, peer).await {
+        Ok(arrival) => arrival,
         Err(refused) => return whole(refused),
     };
-    let asked =
-        images_of(topic, request.uri().query()).and_then(|asked| authorize(endpoint, asked));
-    let asked = match asked {
-        Ok(asked) => asked,
+    let asked = images_of(topic, request.uri().query());
+    match asked.and_then(|asked| authorize(&arrival.standing.grants, asked)) {
+        Ok(asked) => arrival.requests = vec![asked],
         Err(error) => return whole(response(&error, None)),
-    };
-    let native = Arrival::native(endpoint, Some(peer.address));
-    let arrival = Arrival { requests: vec![asked], reservation, ..native };
+    }
     let images = body::start(shared, endpoint, arrival, mjpeg::FRAME, line.end.clone());
     endless(images, line, mjpeg::CONTENT_TYPE)
 }

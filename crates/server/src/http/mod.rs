@@ -4,6 +4,8 @@
 mod guard;
 /// A connection's socket, which does not wait for its client for ever.
 mod socket;
+/// Who a request is from.
+mod who;
 /// From a request to a WebSocket.
 mod upgrade;
 /// The cookie by which a client is known again.
@@ -137,14 +139,16 @@ async fn answer(
             if let Some(endpoint) = routes.endpoints.iter().find(is_it)
                 && upgrade::is_asked_for(&request)
             {
-                whole(upgrade::answer(&shared, request, endpoint, peer, &line))
+                whole(upgrade::answer(&shared, request, endpoint, peer, &line).await)
             } else if path == &*routes.events.way.endpoint && request.method() == http::Method::GET
             {
-                return Ok(events::answer(&shared, &request, &routes.events, peer, &line));
+                return Ok(events::answer(&shared, &request, &routes.events, peer, &line).await);
             } else if request.method() == http::Method::GET
                 && let Some(topic) = images::topic(path, &routes.images.way.endpoint)
             {
-                return Ok(images::answer(&shared, &request, &topic, &routes.images, peer, &line));
+                return Ok(
+                    images::answer(&shared, &request, &topic, &routes.images, peer, &line).await
+                );
             } else {
                 let here = routes.public.iter().find(|(address, _)| *address == listen);
                 match here {

@@ -116,6 +116,12 @@ pub(super) fn device(query: Option<&str>) -> Result<Option<Arc<str>>, Error> {
     if is_device(&device) { Ok(Some(device.into())) } else { Err(Error::bad_request(wrong())) }
 }
 
+/// Whether a query asks to take the place of another device of the user.
+pub(super) fn takeover(query: Option<&str>) -> bool {
+    let mut pairs = pairs(query).into_iter();
+    pairs.any(|(name, value)| name == "takeover" && flag(&name, &value).unwrap_or(false))
+}
+
 fn request(body: Subscribe, last_id: Option<&str>) -> Result<Request, Error> {
     let id = Some(0);
     let resume = last_id.filter(|id| !id.is_empty()).map(positions).transpose()?;

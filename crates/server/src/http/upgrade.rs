@@ -7,13 +7,17 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
 use protocol::dialects::native::Native;
-use protocol::{ClientId, Dialect, Error, ErrorCode, Opened, Opening};
+use protocol::{ClientId, CloseReason, Dialect, Error, ErrorCode, Opened, Opening};
 
 use super::Peer;
 use super::continuity;
 use super::error::response;
 use super::guard::is_same_host;
+use super::query;
 use super::socket::{Line, Socket};
+use super::who::{self, Offered, Shown, Who};
+use crate::auth::{Principal, Standing};
+use crate::config::Refusal;
 use crate::endpoint::{Arrival, Endpoint, new_client_id};
 use crate::node::Node;
 use crate::registry::{Full, Reservation};
@@ -31,7 +35,7 @@ fn lines(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
 }
 
 /// Answers an upgrade; where it is granted, a session begins once the answer is out.
-pub(super) fn answer(
+pub(super) async fn answer(
     shared: &Shared,
     mut request: Request<Incoming>,
     endpoint: &Rc<Endpoint>,
@@ -45,26 +49,57 @@ pub(super) fn answer(
         Ok(upgrade) => upgrade,
         Err(error) => return refuse_handshake(&error),
     };
-    let reservation = match admit(&node, endpoint, request.headers(), peer) {
-        Ok(reservation) => Some(reservation),
+    let mut reservation = match admit(&node, endpoint, request.headers(), peer) {
+        Ok(reservation) => reservation,
         Err(refused) => return refused,
     };
-    let offers_others = !upgrade.protocols().is_empty();
     let subprotocols = endpoint.subprotocols();
-    let protocol = upgrade.choose_protocol(&subprotocols);
-    if offers_others && protocol.is_none() && !subprotocols.is_empty() {
+    let offered = Offered::read(endpoint, upgrade.protocols(), &subprotocols);
+    let protocol = offered.names.iter().copied().find(|name| subprotocols.contains(name));
+    let spelling = endpoint.spelling_of(protocol).clone();
+    let is_native = spelling.dialect.name() == Native.name();
+    let shown = Shown {
+        protocol: offered.token,
+        can_say_later: is_native,
+        ..Shown::of(request.headers(), request.uri())
+    };
+    let mut refusal = None;
+    let (principal, must_authenticate) = match who::identify(&node, endpoint, shown).await {
+        Ok(Who::Known(principal)) => (principal, false),
+        Ok(Who::Later) => (Principal::default(), true),
+        Err(error) if can_be_told_by_close(endpoint, &offered, &error) => {
+            refusal = Some(CloseReason::Policy);
+            (Principal::default(), false)
+        }
+        Err(error) => return who::refuse(&error),
+    };
+    let standing = match endpoint.standing(&node, &principal) {
+        Ok(_) if refusal.is_some() => Standing::default(),
+        Ok(standing) => standing,
+        Err(error) => return who::refuse(&error),
+    };
+    if !offered.names.is_empty() && protocol.is_none() && !subprotocols.is_empty() {
         let message = format!("subprotocols here: {}", subprotocols.join(", "));
         return response(&Error::bad_request(message), None);
     }
-    let spelling = endpoint.spelling_of(protocol).clone();
     let client = new_client_id();
-    let asked = match Asked::read(request.uri().query(), client, &*spelling.dialect) {
+    let query = request.uri().query();
+    let asked = match Asked::read(query, client, &*spelling.dialect, principal.user.as_deref()) {
         Ok(asked) => asked,
         Err(error) => return response(&error, None),
     };
+    let device = principal.device.clone().or(asked.device);
+    let takeover = is_native && query::takeover(query);
+    if let Err(error) =
+        seat(&node, endpoint, &mut reservation, &principal, &standing, device.as_ref(), takeover)
+    {
+        return response(&error, None);
+    }
     // Frames are compressed once for all, with a full window: whoever keeps less gets them plain.
-    let offered = upgrade.deflate().filter(|deflate| deflate.window_bits() == 15);
-    let accepted = upgrade.accept(protocol, offered.filter(|_| spelling.deflated.is_some()));
+    // Nothing is inflated for who is not known.
+    let can_deflate = spelling.deflated.is_some() && !must_authenticate && refusal.is_none();
+    let deflate = upgrade.deflate().filter(|deflate| deflate.window_bits() == 15 && can_deflate);
+    let accepted = upgrade.accept(protocol.or(offered.alone), deflate);
     let mut answer = Response::new(Body::empty());
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     for (name, value) in accepted.headers() {
@@ -72,21 +107,27 @@ pub(super) fn answer(
             answer.headers_mut().insert(HeaderName::from_static(name), value);
         }
     }
-    let cookie = endpoint.remember_ms.and_then(|_| continuity::cookie(request.headers()));
+    let is_cookie_needed = refusal.is_none() && !must_authenticate && !principal.is_personal;
+    let remembers = endpoint.remember_ms.filter(|_| is_cookie_needed);
+    let cookie = remembers.and_then(|_| continuity::cookie(request.headers()));
     if let Some(cookie) = &cookie {
         answer.headers_mut().append(header::SET_COOKIE, continuity::set(cookie, endpoint));
     }
     let (address, deflates) = (Some(peer.address), accepted.deflate().is_some());
     let mut arrival = Arrival {
         client,
+        principal,
+        standing,
+        must_authenticate,
         address,
-        device: asked.device,
+        device,
         cookie,
         requests: asked.requests,
         spelling,
         opened: asked.opened,
         deflates,
-        reservation,
+        reservation: Some(reservation),
+        refusal,
         opening: Vec::new(),
     };
     line.is_upgrading();
@@ -111,16 +152,48 @@ struct Asked {
 }
 
 impl Asked {
-    fn read(query: Option<&str>, client: ClientId, dialect: &dyn Dialect) -> Result<Self, Error> {
+    fn read(
+        query: Option<&str>,
+        client: ClientId,
+        dialect: &dyn Dialect,
+        user: Option<&str>,
+    ) -> Result<Self, Error> {
         let device = super::query::device(query)?;
         // In the dialect that is our own, queries are what they are everywhere in the API.
         let is_native = dialect.name() == Native.name();
         let subscription = is_native.then(|| super::query::subscription(query, None));
         let requests = subscription.transpose()?.flatten().into_iter().collect();
         let query = super::query::pairs(query);
-        let opened = dialect.open(&Opening { client, user: None, query: &query })?;
+        let opened = dialect.open(&Opening { client, user, query: &query })?;
         Ok(Self { device, requests, opened })
     }
+}
+
+/// Whether a wrong token is answered with an upgrade, and with a close frame then.
+fn can_be_told_by_close(endpoint: &Endpoint, offered: &Offered<'_>, error: &Error) -> bool {
+    endpoint.refusal == Refusal::Close && offered.token.is_some() && !error.code.is_retryable()
+}
+
+/// Keeps a place among the devices of a client's user.
+///
+/// # Errors
+/// `too_many_devices`.
+pub(super) fn seat(
+    node: &Node,
+    endpoint: &Endpoint,
+    reservation: &mut Reservation,
+    principal: &Principal,
+    standing: &Standing,
+    device: Option<&Arc<str>>,
+    takeover: bool,
+) -> Result<(), Error> {
+    let Some(user) = &principal.user else { return Ok(()) };
+    let devices = endpoint.devices(standing, takeover);
+    let gone = reservation.sit(user, device, devices).map_err(|_| endpoint.too_many_devices())?;
+    for client in gone {
+        node.close_client(&client, CloseReason::TakenOver, None);
+    }
+    Ok(())
 }
 
 fn refuse_handshake(error: &handshake::UpgradeError) -> Response<Body> {

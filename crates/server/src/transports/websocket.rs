@@ -13,6 +13,8 @@ use tokio::io::DuplexStream;
 use websocket::{CloseCode, DecodeError, Decoder, Encoder, Inflater, Limits, Message, Role};
 
 use super::stream::Stream;
+use crate::auth::TOKEN_BYTES_MAX;
+use crate::config::Rate;
 use crate::endpoint::{Arrival, Endpoint};
 use crate::rate::Bucket;
 use crate::worker::{Peer as AnyPeer, Shared, Shell};
@@ -48,6 +50,17 @@ pub(crate) struct Peer {
     /// How long the answer to the last ping took; `u32::MAX` before the first.
     latency_ms: Cell<u32>,
     bytes_in: Cell<u64>,
+    /// Bounds that hold from the next message on, where they were changed.
+    changed: Cell<Option<Box<Changed>>>,
+}
+
+/// What a client may send from now on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Changed {
+    /// Its largest message.
+    pub(crate) message_bytes_max: Option<usize>,
+    /// How many messages in how long, or any number; `None` where that stays.
+    pub(crate) messages: Option<Option<Rate>>,
 }
 
 /// What a heartbeat finds.
@@ -78,12 +91,18 @@ impl Peer {
             pinged_at_ms: Cell::new(None),
             latency_ms: Cell::new(u32::MAX),
             bytes_in: Cell::new(0),
+            changed: Cell::new(None),
         }
     }
 
     /// Bytes that the client sent.
     pub(crate) fn bytes_in(&self) -> u64 {
         self.bytes_in.get()
+    }
+
+    /// Changes what the client may send, from its next message on.
+    pub(crate) fn change(&self, changed: Changed) {
+        self.changed.set(Some(Box::new(changed)));
     }
 
     /// How long the answer to the last ping took, in ms.
@@ -210,7 +229,13 @@ pub(crate) fn start(
     arrival: Arrival,
 ) {
     let peer = Rc::new(Peer::new(stream));
-    let limits = Limits::message(endpoint.message_bytes_max);
+    let bounds = arrival.standing.bounds;
+    let mut message_bytes_max = endpoint.message_bytes_of(&bounds);
+    if arrival.must_authenticate {
+        message_bytes_max = message_bytes_max.min(TOKEN_BYTES_MAX);
+    }
+    let limits = Limits::message(message_bytes_max);
+    let messages = bounds.messages.or(endpoint.messages);
     let deflates = arrival.deflates;
     let (key, requests) = {
         let mut shell = shared.borrow_mut();
@@ -222,7 +247,7 @@ pub(crate) fn start(
         key,
         peer,
         decoder: Decoder::new(Role::Server, limits, deflates),
-        bucket: endpoint.messages.map(|rate| Box::new(Bucket::new(rate))),
+        bucket: messages.map(|rate| Box::new(Bucket::new(rate))),
     };
     connection.begin(leftover, requests);
     tokio::task::spawn_local(Serving(Some(connection)));
@@ -413,6 +438,7 @@ impl Connection {
         let mut inflater = std::mem::take(&mut shell.inflater);
         let mut input = bytes;
         loop {
+            take_up_changes(&self.peer, &mut self.decoder, &mut self.bucket);
             // A mistake in the decoder costs this client, and neither the worker nor other clients.
             let (decoder, rest, inflating) = (&mut self.decoder, &mut input, &mut inflater);
             let Ok(decoded) = engine::isolated(move || decoder.decode(rest, inflating)) else {
@@ -441,6 +467,16 @@ impl Connection {
             }
         }
         shell.inflater = inflater;
+    }
+}
+
+fn take_up_changes(peer: &Peer, decoder: &mut Decoder, bucket: &mut Option<Box<Bucket>>) {
+    let Some(changed) = peer.changed.take() else { return };
+    if let Some(bytes) = changed.message_bytes_max {
+        decoder.set_limits(Limits::message(bytes));
+    }
+    if let Some(messages) = changed.messages {
+        *bucket = messages.map(|rate| Box::new(Bucket::new(rate)));
     }
 }
 

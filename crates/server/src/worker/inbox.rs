@@ -1,6 +1,7 @@
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use engine::{Cursor, LocateTicket, Located, Page, StreamIndex, Ticket, Wake};
 use parking_lot::Mutex;
 use protocol::{Answer, Appended, Error, Position, Seq};
@@ -30,6 +31,8 @@ pub(crate) enum Input {
     Acknowledged(Ticket, Result<Vec<Position>, Error>),
     /// A history was read.
     History(Ticket, Result<Answer, Error>),
+    /// A call was answered.
+    Called(Ticket, Result<Bytes, Error>),
     /// Publishes to a stream need not wait for its consumers any more.
     Opened(StreamIndex),
     /// Something to do with the worker's own state.

@@ -2,6 +2,8 @@
 
 /// Publishes that wait for consumers.
 mod held;
+/// Clients show who they are.
+mod knowing;
 /// The way into a worker.
 mod inbox;
 /// A worker's state beside the engine: sockets, scratch buffers.

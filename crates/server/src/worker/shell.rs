@@ -5,12 +5,15 @@ use std::time::Instant;
 
 use engine::{ClientKey, Now, Request, StreamIndex, Worker};
 use protocol::{ClientId, CloseReason};
+use tokio::task::AbortHandle;
 use websocket::Inflater;
 
 use super::held::Held;
 use super::inbox::{Input, WakeInbox};
+use super::knowing::Shown;
 use crate::absent::{Continuity, Heir};
-use crate::endpoint::Coming;
+use crate::commands::{self, Caller};
+use crate::endpoint::{Coming, Endpoint};
 use crate::http::Routes;
 use crate::node::Node;
 use crate::registry::Connected;
@@ -54,6 +57,18 @@ pub(crate) struct Client {
     pub(crate) peer: Peer,
     /// How it is remembered when its connection ends, where it is.
     continuity: Option<Box<Continuity>>,
+    /// Where it came to.
+    pub(super) endpoint: Rc<Endpoint>,
+    /// Ends it unless it shows soon who it is.
+    pub(super) watch: Option<AbortHandle>,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if let Some(watch) = self.watch.take() {
+            watch.abort();
+        }
+    }
 }
 
 /// What carries a client's bytes.
@@ -100,8 +115,9 @@ impl Shell {
 
     /// A client comes, to the place that was kept for it.
     pub(crate) fn connect(&mut self, coming: Coming, peer: Peer) -> ClientKey {
-        let Coming { connect, about, reservation, continuity, is_new } = coming;
-        let (now, id) = (self.now(), connect.client);
+        let Coming { connect, about, reservation, continuity, is_new, endpoint, refusal } = coming;
+        let (now, id, user) = (self.now(), connect.client, connect.user.clone());
+        let must_authenticate = connect.must_authenticate;
         let key = self.engine.connect(now, connect);
         let connected_at_ms = about.connected_at_ms;
         let about = Connected { worker: self.place, key, ..about };
@@ -116,7 +132,18 @@ impl Shell {
         }
         if let Some(place) = self.clients.get_mut(at) {
             let continuity = continuity.map(Box::new);
-            *place = Some(Client { key, id, connected_at_ms, peer, continuity });
+            let watch =
+                must_authenticate.then(|| super::knowing::watch(&self.node, self.place, key));
+            *place = Some(Client { key, id, connected_at_ms, peer, continuity, endpoint, watch });
+        }
+        if user.is_some() {
+            // What changed while it came.
+            for group in self.node.memberships.of(user.as_deref(), &[]) {
+                self.engine.set_group(key, &group, true);
+            }
+        }
+        if let Some(reason) = refusal {
+            self.engine.close(now, key, reason, None);
         }
         if self.node.is_draining() {
             // It was admitted before the drain began, and the others have been told already.
@@ -130,6 +157,7 @@ impl Shell {
         let now = self.now();
         self.remember(key);
         self.forget_publisher(key);
+        self.node.commands.handlers.gone((self.place, key));
         self.engine.disconnect(now, key);
         let is_it = |client: &mut Client| client.key == key;
         let gone = self.clients.get_mut(key.place as usize).and_then(|at| at.take_if(is_it));
@@ -159,7 +187,7 @@ impl Shell {
     }
 
     /// A client has no more to expect; how it was to be remembered, and when it was last heard.
-    fn end_continuity(&mut self, key: ClientKey) -> Option<(Continuity, Instant)> {
+    pub(super) fn end_continuity(&mut self, key: ClientKey) -> Option<(Continuity, Instant)> {
         let place = self.clients.get_mut(key.place as usize)?.as_mut();
         let client = place.filter(|client| client.key == key)?;
         let continuity = *client.continuity.take()?;
@@ -169,6 +197,11 @@ impl Shell {
         };
         self.node.absent.expect_no_more(&continuity.identity, self.place, key);
         Some((continuity, heard))
+    }
+
+    pub(super) fn client_mut(&mut self, key: ClientKey) -> Option<&mut Client> {
+        let client = self.clients.get_mut(key.place as usize)?.as_mut()?;
+        (client.key == key).then_some(client)
     }
 
     pub(crate) fn client(&self, key: ClientKey) -> Option<&Client> {
@@ -202,6 +235,7 @@ impl Shell {
                 self.engine.handle_acknowledged(now, ticket, result);
             }
             Input::History(ticket, result) => self.engine.handle_history(now, ticket, result),
+            Input::Called(ticket, result) => self.engine.handle_called(now, ticket, result),
             Input::Opened(stream) => self.release(stream),
             Input::Do(what) => what(self),
             Input::Accepted(..) | Input::Attached(_) | Input::Stop => {}
@@ -324,6 +358,36 @@ impl Shell {
                 let answer = move |result| inbox.push(Input::History(ticket, result));
                 engine::history::read(broker.clone(), stream, selector, *history, Box::new(answer));
             }
+            Request::Authenticate { ticket, token, device, takeover, is_refresh } => {
+                let shown = Shown { device, takeover, is_refresh };
+                self.authenticate(ticket, &token, shown);
+            }
+            Request::Presence { ticket, topics } => {
+                let node = self.node.clone();
+                tokio::task::spawn_local(async move {
+                    let presence = crate::presence::of(&node, &topics).await;
+                    inbox.push(Input::Do(Box::new(move |shell| {
+                        let now = shell.now();
+                        shell.engine.handle_presence(now, ticket, presence);
+                    })));
+                });
+            }
+            Request::Call { ticket, call, client, user } => {
+                let answer = move |result| inbox.push(Input::Called(ticket, result));
+                let caller = Caller { client: Some(client), user };
+                commands::call(&self.node, *call, caller, Box::new(answer));
+            }
+            Request::Handle { ticket, patterns } => {
+                let now = self.now();
+                self.node.commands.handlers.set((self.place, ticket.client), patterns);
+                self.engine.handle_handling(now, ticket, Ok(()));
+            }
+            Request::Result { ticket, call_id, result } => {
+                let now = self.now();
+                let connection = (self.place, ticket.client);
+                let taken = self.node.commands.handlers.result(connection, call_id, result);
+                self.engine.handle_resulted(now, ticket, taken);
+            }
             Request::Heartbeat { client } => self.heartbeat(client),
             Request::Restored { client, id, device, before } => {
                 self.restored(client, id, device, before);
@@ -378,8 +442,11 @@ impl Shell {
     }
 
     fn close_transport(&mut self, key: ClientKey, reason: CloseReason) {
+        // Nothing that it says is heard any more.
+        self.node.commands.handlers.gone((self.place, key));
         // It gets nothing more, so a successor need not wait for the end of its connection.
-        if reason.should_reconnect() {
+        // With a newer token it comes back, too.
+        if reason.should_reconnect() || reason == CloseReason::Unauthorized {
             self.remember(key);
         } else {
             self.end_continuity(key);

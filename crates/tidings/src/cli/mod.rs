@@ -25,8 +25,14 @@ mod demo;
 mod publish;
 /// `tidings subscribe`.
 mod subscribe;
+/// `tidings call`.
+mod call;
+/// `tidings handle`.
+mod handle;
 /// `tidings history`.
 mod history;
+/// `tidings presence`.
+mod presence;
 /// `tidings streams`.
 mod streams;
 /// `tidings connections`.
@@ -39,6 +45,8 @@ mod disconnect;
 mod drain;
 /// `tidings reload`.
 mod reload;
+/// `tidings token`.
+mod token;
 /// `tidings check`.
 mod check;
 /// `tidings config`.
@@ -95,13 +103,17 @@ enum Command {
     Demo(demo::Args),
     Publish(publish::Args),
     Subscribe(subscribe::Args),
+    Call(call::Args),
+    Handle(handle::Args),
     History(history::Args),
+    Presence(presence::Args),
     Streams(streams::Args),
     Connections(connections::Args),
     Health(health::Args),
     Disconnect(disconnect::Args),
     Drain(drain::Args),
     Reload(reload::Args),
+    Token(token::Args),
     Check(check::Args),
     Config(config::Args),
     Profile(profile::Args),
@@ -118,13 +130,17 @@ pub(crate) fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args, &mut out),
         Command::Publish(args) => publish::run(args, &globals, &mut out),
         Command::Subscribe(args) => subscribe::run(args, &globals, &mut out),
+        Command::Call(args) => call::run(args, &globals, &mut out),
+        Command::Handle(args) => handle::run(args, &globals, &mut out),
         Command::History(args) => history::run(args, &globals, &mut out),
+        Command::Presence(args) => presence::run(args, &globals, &mut out),
         Command::Streams(args) => streams::run(args, &globals, &mut out),
         Command::Connections(args) => connections::run(args, &globals, &mut out),
         Command::Health(args) => health::run(args, &globals, &mut out),
         Command::Disconnect(args) => disconnect::run(args, &globals, &mut out),
         Command::Drain(args) => drain::run(args, &globals, &mut out),
         Command::Reload(args) => reload::run(args, &globals, &mut out),
+        Command::Token(args) => token::run(args, &mut out),
         Command::Check(args) => check::run(args, &mut out),
         Command::Config(args) => config::run(args, &mut out),
         Command::Profile(args) => profile::run(args, &mut out),

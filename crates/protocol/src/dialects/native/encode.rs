@@ -70,7 +70,8 @@ pub fn push_error_object(error: &Error, out: &mut Vec<u8>) {
     push(out, "}");
 }
 
-fn push_error(error: &Error, out: &mut Vec<u8>) {
+/// Appends the member `"error":{…}`, as errors are spelled everywhere.
+pub fn push_error(error: &Error, out: &mut Vec<u8>) {
     push(out, "\"error\":{\"code\":\"");
     push(out, error.code.as_str());
     push(out, "\",\"message\":");
@@ -78,6 +79,10 @@ fn push_error(error: &Error, out: &mut Vec<u8>) {
     if let Some(ms) = error.retry_after_ms {
         push(out, ",\"retry_after_ms\":");
         push_u64(out, ms);
+    }
+    if let Some(details) = &error.details {
+        push(out, ",\"details\":");
+        push(out, details);
     }
     push(out, "}");
 }

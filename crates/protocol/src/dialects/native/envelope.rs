@@ -1,12 +1,12 @@
 use super::fields::{Fields, Key, Path, Raw, Value};
-use super::object::Object;
 use super::wire::Reader;
+use crate::dialects::spelling::object::Object;
 use crate::error::Error;
 use crate::json::check_depth;
 use crate::topic::quoted;
 
 /// The verbs of clients.
-const VERBS: [Key; 7] = [
+const VERBS: [Key; 12] = [
     ("hello", 2),
     ("subscribe", 3),
     ("unsubscribe", 4),
@@ -14,10 +14,12 @@ const VERBS: [Key; 7] = [
     ("history", 6),
     ("ack", 8),
     ("ping", 7),
+    ("refresh", 12),
+    ("call", 9),
+    ("handle", 10),
+    ("result", 13),
+    ("presence", 11),
 ];
-/// Verbs of clients that are known only to be refused with a reason.
-const VERBS_OF_LATER: [Key; 5] =
-    [("call", 9), ("handle", 10), ("presence", 11), ("refresh", 12), ("result", 13)];
 
 /// The fields of a message's outer object.
 pub(super) struct Envelope<'a> {
@@ -58,7 +60,7 @@ impl<'a> Envelope<'a> {
 
     /// The one verb and its body, whatever the body is.
     pub(super) fn verb(&self) -> Result<Value<'static, 'a>, Error> {
-        let known = || VERBS.into_iter().chain(VERBS_OF_LATER);
+        let known = || VERBS.into_iter();
         let mut found = Found::default();
         match &self.fields {
             Fields::Json(object) => {

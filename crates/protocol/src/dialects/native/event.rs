@@ -1,7 +1,5 @@
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use crate::dialect::FrameKind;
+use crate::dialects::spelling::payload::push_value;
 use crate::event::{Audience, Event, Payload};
 use crate::json::{push_str, push_u64};
 use crate::position::StreamName;
@@ -44,12 +42,10 @@ pub fn push_event_object(
     push_place(stream, event, out);
     match &event.draft.payload {
         Payload::Json(text) => push_json_data(text, out),
-        Payload::Binary { content_type, bytes } => {
-            out.extend_from_slice(b",\"data\":{\"content_type\":");
-            push_str(out, content_type);
-            out.extend_from_slice(b",\"base64\":\"");
-            push_base64(bytes, out);
-            out.extend_from_slice(b"\"},\"binary\":true");
+        payload @ Payload::Binary { .. } => {
+            out.extend_from_slice(b",\"data\":");
+            push_value(payload, out);
+            out.extend_from_slice(b",\"binary\":true");
         }
     }
     push_headers(event, out);
@@ -114,15 +110,5 @@ fn push_audience(audience: &Audience, out: &mut Vec<u8>) {
             out.extend_from_slice(b",\"client\":");
             push_str(out, &client.to_string());
         }
-    }
-}
-
-fn push_base64(bytes: &[u8], out: &mut Vec<u8>) {
-    let start = out.len();
-    let length = base64::encoded_len(bytes.len(), true).unwrap_or(0);
-    out.resize(start + length, 0);
-    if let Some(room) = out.get_mut(start..) {
-        // The room has exactly the encoded length.
-        let _ = STANDARD.encode_slice(bytes, room);
     }
 }

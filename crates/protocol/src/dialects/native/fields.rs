@@ -4,9 +4,9 @@ use std::ops::RangeInclusive;
 
 use serde_json::value::RawValue;
 
-use super::object::{Items, Object, Text};
 use super::wire::{Reader, Wire};
 use crate::command::Mode;
+use crate::dialects::spelling::object::{Items, Object, Text};
 use crate::error::Error;
 use crate::json::check_depth;
 
@@ -62,6 +62,11 @@ impl<'a> Fields<'a> {
             }
         };
         Some(Value { raw, path: Path::Field(path, name) })
+    }
+
+    /// Whether empty values may be left out.
+    pub(super) fn is_protobuf(&self) -> bool {
+        matches!(self, Self::Protobuf(_))
     }
 
     /// The field of that key, or the error that it is missing.

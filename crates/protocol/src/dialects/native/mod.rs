@@ -20,8 +20,6 @@ mod event;
 mod filter;
 /// Fields of objects in either encoding, with the path that errors name.
 mod fields;
-/// Objects and lists of JSON.
-mod object;
 /// What the server sends, in Protobuf.
 mod protobuf;
 /// The wire format of Protobuf.
@@ -29,7 +27,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use encode::{push_appended, push_error_object};
+pub use encode::{push_appended, push_error, push_error_object};
 pub use event::push_event_object;
 pub use fields::{NAME_BYTES_MAX, is_device};
 pub use filter::read_filter;
@@ -60,6 +58,10 @@ pub const HISTORY_EVENTS_MAX: u32 = 10_000;
 pub const HISTORY_EVENTS_DEFAULT: u32 = 100;
 /// Longest `batch_ms`.
 pub const BATCH_MS_MAX: u32 = 60_000;
+/// Longest `timeout_ms` of a call, and `retry_after_ms` of a handler's error.
+pub const TIMEOUT_MS_MAX: u64 = 3_600_000;
+/// Longest message of a handler's error, in bytes.
+pub const ERROR_MESSAGE_BYTES_MAX: usize = 4_096;
 
 /// Tidings' own protocol, version 1, in JSON.
 #[derive(Clone, Copy, Debug, Default)]

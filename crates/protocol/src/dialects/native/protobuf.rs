@@ -2,10 +2,10 @@
 
 use smallvec::SmallVec;
 
-use super::object::{Object, Text};
 use super::wire::Writer;
 use crate::close::CloseReason;
 use crate::dialect::FrameKind;
+use crate::dialects::spelling::object::{Object, Text};
 use crate::error::Error;
 use crate::event::{Event, Payload};
 use crate::message::{Answer, Appended, Message, Subscribed, Welcome};
@@ -190,6 +190,9 @@ fn push_error(error: &Error, out: &mut Writer<'_>) {
     out.str(2, &error.message);
     if let Some(ms) = error.retry_after_ms {
         out.uint(3, ms);
+    }
+    if let Some(details) = &error.details {
+        out.str(4, details);
     }
 }
 

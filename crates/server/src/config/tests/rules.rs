@@ -66,6 +66,7 @@ fn the_most_specific_pattern_wins_and_ties_are_errors() {
         (&["a.*", "*.b"], "`a.*` and `*.b` share topics, and neither is within the other"),
         (&["*.b.>", "a.>"], "`*.b.>` and `a.>` share topics, and neither is within the other"),
         (&["a.$x", "$x.>"], "`$x.>` selects topics of the system"),
+        (&["a.b>"], "`a.b>` captures by a part of a token"),
     ] {
         assert_eq!(titles(&streams(patterns)), [expected], "{patterns:?}");
     }

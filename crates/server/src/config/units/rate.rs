@@ -35,6 +35,17 @@ impl Period {
     }
 }
 
+impl Rate {
+    /// Whether another one lets more through.
+    pub(crate) fn is_slower(self, other: Self) -> bool {
+        let per_hour = |rate: Self| {
+            let hour_ms = Timespan::from_hours(1).as_ms();
+            u64::from(rate.count) * (hour_ms / Timespan::from(rate.per).as_ms())
+        };
+        per_hour(self) < per_hour(other)
+    }
+}
+
 impl From<Period> for Timespan {
     fn from(period: Period) -> Self {
         match period {

@@ -30,7 +30,7 @@ impl Admission {
     ///
     /// # Errors
     /// [`ErrorCode::Overloaded`] where there is none for a while: nothing was published.
-    pub(super) async fn admit(&self, bytes: usize) -> Result<SemaphorePermit<'_>, Error> {
+    pub(crate) async fn admit(&self, bytes: usize) -> Result<SemaphorePermit<'_>, Error> {
         // What is larger than all the room takes all of it.
         let permits = bytes.div_ceil(PERMIT_BYTES).min(PERMITS_MAX);
         let permits = u32::try_from(permits).unwrap_or(u32::MAX);

@@ -2,14 +2,18 @@ use std::sync::Arc;
 
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
-use engine::{Action, Selector, StreamIndex, Viewer};
+use engine::{Action, Grants, Selector, StreamIndex, Viewer};
+use http::{HeaderMap, Uri};
 use protocol::dialects::native::{HISTORY_EVENTS_DEFAULT, push_event_object};
 use protocol::json::{push_str, push_u64};
 use protocol::{Answer, ClientId, Epoch, Error, ErrorCode, History, Pattern, SEQ_MAX, StreamName};
 use tokio::sync::oneshot;
 
 use super::Result;
+use crate::auth::Principal;
+use crate::http::error::response;
 use crate::http::query::{limit, pairs};
+use crate::http::who::{self, Shown, Who};
 use crate::node::Node;
 
 /// `GET /v1/streams/{name}/events?after=&epoch=&limit=&topic=`: for operators, every audience.
@@ -34,15 +38,36 @@ pub(super) async fn of_stream(
 /// `GET /v1/events?topic=&stream=&after=&epoch=&limit=`: for clients, what they may see.
 pub(super) async fn of_topics(
     State(node): State<Arc<Node>>,
-    RawQuery(query): RawQuery,
+    uri: Uri,
+    headers: HeaderMap,
+) -> std::result::Result<Response, Response> {
+    let refused = |error: Error| response(&error, None);
+    let endpoint = crate::endpoint::events(&node);
+    let who = who::identify(&node, &endpoint, Shown::of(&headers, &uri)).await;
+    let principal = match who.map_err(|error| who::refuse(&error))? {
+        Who::Known(principal) => principal,
+        // Only who can send messages is asked to.
+        Who::Later => Principal::default(),
+    };
+    let standing = endpoint.standing(&node, &principal).map_err(|error| who::refuse(&error))?;
+    let groups = node.memberships.of(principal.user.as_deref(), &principal.groups);
+    let viewer = Viewer { client: ClientId(0), user: principal.user, groups };
+    read(&node, uri.query(), &standing.grants, viewer).await.map_err(|error| refused(error.0))
+}
+
+/// What a viewer may see of what a query asks for.
+async fn read(
+    node: &Node,
+    query: Option<&str>,
+    grants: &Grants,
+    viewer: Viewer,
 ) -> Result<Response> {
-    let history = history_of(query.as_deref(), None)?;
-    node.anonymous().authorize(Action::Subscribe, &history.topic)?;
+    let history = history_of(query, None)?;
+    grants.authorize(Action::Subscribe, &history.topic)?;
     let stream = engine::history::stream_of(&node.table, &history)?;
-    let viewer = Viewer { client: ClientId(0), user: None, groups: Vec::new() };
     let topics = vec![history.topic.clone()];
     let selector = Selector { topics, except: Vec::new(), filter: None, viewer: Some(viewer) };
-    answer(&node, stream, selector, history, false).await
+    answer(node, stream, selector, history, false).await
 }
 
 /// What a query asks for; without a `topic` that holds where it names none, it must name one.

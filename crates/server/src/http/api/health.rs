@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::json;
 
+use crate::commands::Commands;
 use crate::node::Node;
 use crate::probe::{Probe, probe};
 
@@ -31,14 +32,28 @@ pub(super) async fn ready(State(node): State<Arc<Node>>) -> Response {
 
 /// `GET /v1/health`: levels and reasons.
 pub(super) async fn health(State(node): State<Arc<Node>>) -> Response {
-    let Probe { took, reasons } = probe(&node).await;
+    let Probe { took, mut reasons } = probe(&node).await;
     let probe_ms = took.as_secs_f64() * 1e3;
     let level = if reasons.is_empty() { level_of(probe_ms) } else { "critical" };
+    // Without them the server still delivers, so they make it neither critical nor unready.
+    reasons.extend(node.services.reasons());
+    let (commands, troubles) = Commands::health(&node);
+    reasons.extend(troubles);
+    let services: serde_json::Map<String, serde_json::Value> = node
+        .services
+        .all()
+        .into_iter()
+        .map(|(name, is_running)| {
+            (name.to_string(), if is_running { "running" } else { "stopped" }.into())
+        })
+        .collect();
     let body = json!({
         "status": if reasons.is_empty() { "ok" } else { "degraded" },
         "level": level,
         "reasons": reasons,
         "probe_ms": probe_ms,
+        "services": services,
+        "commands": commands,
         "node": &*node.name,
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_ms": crate::clock::wall_ms().saturating_sub(node.started_at_ms),

@@ -8,6 +8,7 @@ mod openapi;
 mod elsewhere;
 /// How much may be published at once.
 mod admission;
+mod call;
 mod connections;
 mod control;
 mod cursors;
@@ -15,8 +16,11 @@ mod events;
 mod health;
 mod metrics;
 mod page;
+mod presence;
 mod publish;
 mod streams;
+mod tokens;
+mod users;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -78,7 +82,7 @@ fn finish(routes: Router<Arc<Node>>, node: &Arc<Node>) -> Router {
 }
 
 /// An answer of JSON text.
-fn json(text: Vec<u8>) -> axum::response::Response {
+pub(super) fn json(text: Vec<u8>) -> axum::response::Response {
     let content_type = [(http::header::CONTENT_TYPE, "application/json")];
     axum::response::IntoResponse::into_response((content_type, text))
 }

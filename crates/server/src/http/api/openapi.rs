@@ -124,11 +124,14 @@ fn schemas() -> Value {
         },
     });
     let codes: Vec<&str> = protocol::ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
-    json!({
+    let mut all = json!({
         "Publish": { "oneOf": [event, { "type": "array", "items": event }] },
         "Raw": { "description": "JSON where the content type says so, otherwise a binary event" },
         "Appended": { "oneOf": [appended, { "type": "array", "items": {
             "oneOf": [appended, { "$ref": "#/components/schemas/Error" }] } }] },
+        "Call": { "type": "object", "required": ["command"], "properties": {
+            "command": text, "data": {}, "user": text, "timeout_ms": number } },
+        "Called": { "type": "object", "required": ["data"], "properties": { "data": {} } },
         "Stream": { "type": "object", "properties": {
             "name": text, "topics": texts, "epoch": text,
             "first": number, "last": number, "events": number, "bytes": number,
@@ -165,6 +168,7 @@ fn schemas() -> Value {
             "at": { "type": "integer", "description": "the last acknowledgement, in ms since 1970" } } },
         "Cursors": { "type": "object", "properties": {
             "cursors": list_of("Cursor"), "more": flag, "next": maybe_text } },
+        "Presence": { "type": "object", "properties": { "users": texts, "clients": number } },
         "Closed": { "type": "object", "properties": { "closed": text } },
         "Member": { "type": "object", "properties": {
             "client": text, "group": text, "member": flag } },
@@ -177,6 +181,8 @@ fn schemas() -> Value {
             "status": { "enum": ["ok", "degraded"] },
             "level": { "enum": ["excellent", "good", "fair", "poor", "critical"] },
             "reasons": texts, "probe_ms": { "type": "number" }, "node": text, "version": text,
+            "services": { "type": "object",
+                "additionalProperties": { "enum": ["running", "stopped"] } },
             "uptime_ms": number, "connections": number, "streams": number, "workers": number,
             "draining": flag, "stopped": flag } },
         "Ready": { "type": "object", "properties": {
@@ -187,7 +193,32 @@ fn schemas() -> Value {
         "Text": text,
         "Error": { "type": "object", "required": ["error"], "properties": { "error": {
             "type": "object", "required": ["code", "message"], "properties": {
-                "code": { "enum": codes }, "message": text, "retry_after_ms": number } } } },
+                "code": { "enum": codes }, "message": text, "retry_after_ms": number,
+                "details": {} } } } },
+    });
+    if let (Some(all), Value::Object(more)) = (all.as_object_mut(), schemas_of_access()) {
+        all.extend(more);
+    }
+    all
+}
+
+fn schemas_of_access() -> Value {
+    let text = json!({ "type": "string" });
+    let number = json!({ "type": "integer", "minimum": 0 });
+    let flag = json!({ "type": "boolean" });
+    let texts = json!({ "type": "array", "items": text });
+    json!({
+        "UserMember": { "type": "object", "properties": {
+            "user": text, "group": text, "member": flag, "clients": number } },
+        "ClosedCount": { "type": "object", "properties": { "closed": number } },
+        "TokenRequest": { "type": "object", "required": ["user"], "properties": {
+            "user": text, "device": text, "roles": texts, "groups": texts,
+            "ttl": { "type": "string", "description": "for how long, such as `1h`" } } },
+        "Token": { "type": "object", "properties": { "token": text, "expires_at": number } },
+        "Revocation": { "type": "object", "properties": {
+            "user": text, "token_id": text,
+            "before": { "type": "integer",
+                "description": "only tokens issued up to then, in ms since 1970" } } },
     })
 }
 

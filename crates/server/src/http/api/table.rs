@@ -3,7 +3,8 @@ use std::sync::Arc;
 use axum::routing::{MethodRouter, delete, get, post, put};
 
 use super::{
-    connections, control, cursors, elsewhere, events, health, metrics, openapi, publish, streams,
+    call, connections, control, cursors, elsewhere, events, health, metrics, openapi, presence,
+    publish, streams, tokens, users,
 };
 use crate::node::Node;
 
@@ -122,6 +123,8 @@ pub(super) fn admin() -> Vec<Route> {
         ),
         ("after", "go on where an earlier answer ended: its `next`"),
     ];
+    const PRESENCE: Meanings =
+        &[("topic", "who subscribes to a topic that this pattern selects; must be given")];
     const CLIENTS: Meanings = &[
         ("user", "only clients of this user"),
         (
@@ -136,6 +139,8 @@ pub(super) fn admin() -> Vec<Route> {
         route!(post "/v1/publish/{topic}" publish::publish_raw, "Publish the body as an event's data",
             query &[], body Some("Raw"), answer "Appended")
         .with_headers(AUDIENCE),
+        route!(post "/v1/call" call::call, "Send a command to what handles it",
+            query &[], body Some("Call"), answer "Called"),
         route!(get "/v1/streams" streams::list, "Every stream",
             query &[], body None, answer "Streams"),
         route!(get "/v1/streams/{name}" streams::show, "What a stream holds",
@@ -154,6 +159,18 @@ pub(super) fn admin() -> Vec<Route> {
             query &[], body None, answer "Member"),
         route!(delete "/v1/connections/{id}/groups/{group}" connections::leave, "Take a client out of a group",
             query &[], body None, answer "Member"),
+        route!(put "/v1/users/{user}/groups/{group}" users::join, "Make a user's clients, present and future, members of a group",
+            query &[], body None, answer "UserMember"),
+        route!(delete "/v1/users/{user}/groups/{group}" users::leave, "Take a user's clients out of a group",
+            query &[], body None, answer "UserMember"),
+        route!(delete "/v1/users/{user}/connections" users::close, "Close all clients of a user",
+            query &[], body None, answer "ClosedCount"),
+        route!(post "/v1/tokens" tokens::make, "Make a token for a user",
+            query &[], body Some("TokenRequest"), answer "Token"),
+        route!(post "/v1/revocations" tokens::revoke, "Believe tokens no more, and end their sessions",
+            query &[], body Some("Revocation"), answer "ClosedCount"),
+        route!(get "/v1/presence" presence::presence, "Who subscribes to a topic",
+            query PRESENCE, body None, answer "Presence"),
         route!(post "/v1/start" control::start, "Let publishing and delivery go on",
             query &[], body None, answer "Stopped"),
         route!(post "/v1/stop" control::stop, "Stop publishing and delivery; clients stay",

@@ -1,6 +1,13 @@
 //! The HTTP routes of the systems whose dialects Tidings speaks, a file for each: served on the
 //! listener of an endpoint that sets `routes`.
 
+/// The newest event of some topics.
+mod newest;
+/// How many events per second clients are sent.
+mod pace;
+mod studio;
+mod trainer;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -18,7 +25,10 @@ struct System {
     routes: fn(&Endpoint) -> Router<Arc<Node>>,
 }
 
-const SYSTEMS: &[System] = &[];
+const SYSTEMS: &[System] = &[
+    System { dialect: "studio", paths: studio::PATHS, routes: studio::routes },
+    System { dialect: "trainer", paths: trainer::PATHS, routes: trainer::routes },
+];
 
 fn of(endpoint: &Endpoint) -> Option<&'static System> {
     let name = endpoint.dialect.as_str();

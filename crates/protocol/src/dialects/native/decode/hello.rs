@@ -1,22 +1,24 @@
+use super::positions;
 use super::subscribe::subscribe;
-use super::{positions, unavailable};
 use crate::command::{Command, Hello, Subscribe};
 use crate::dialects::native::LIST_ITEMS_MAX;
 use crate::dialects::native::fields::{Path, Value};
 use crate::error::Error;
 
+/// Longest token, in bytes.
+pub(super) const TOKEN_BYTES_MAX: usize = 8_192;
 /// Longest `session`, in bytes: a signed token of an earlier welcome.
 const SESSION_BYTES_MAX: usize = 4_096;
 
 pub(super) fn hello(verb: Value<'_, '_>) -> Result<Command, Error> {
     let (fields, path) = (verb.object("an object")?, verb.path);
+    let mut hello = Hello::default();
     if let Some(token) = fields.get(&path, ("token", 1)) {
-        return Err(unavailable(token.path, "tokens"));
+        hello.token = Some(token.short_text(TOKEN_BYTES_MAX)?.into_owned());
     }
     if let Some(takeover) = fields.get(&path, ("takeover", 4)) {
-        takeover.boolean()?;
+        hello.takeover = takeover.boolean()?;
     }
-    let mut hello = Hello::default();
     if let Some(device) = fields.get(&path, ("device", 2)) {
         hello.device = Some(device.name()?.into());
     }

@@ -9,9 +9,12 @@ use crate::error::Error;
 use crate::pattern::Pattern;
 use crate::position::{Epoch, Position, SEQ_MAX, Seq, StreamName};
 
+mod call;
+mod handle;
 mod hello;
 mod history;
 mod publish;
+mod refresh;
 mod subscribe;
 mod unsubscribe;
 
@@ -62,27 +65,21 @@ fn command(verb: Value<'_, '_>) -> Result<Command, Error> {
     let Path::Verb(name) = verb.path else {
         return Err(Error::bad_request("the message has no verb"));
     };
-    let missing = match name {
-        "hello" => return hello::hello(verb),
-        "subscribe" => {
-            return subscribe::subscribe(verb).map(|body| Command::Subscribe(Box::new(body)));
-        }
-        "unsubscribe" => return unsubscribe::unsubscribe(verb),
-        "publish" => return publish::publish(verb),
-        "history" => return history::history(verb),
-        "ack" => return acknowledged(verb).map(Command::Acknowledge),
-        "ping" => return verb.object("an object").map(|_| Command::Ping),
-        "presence" => "presence",
-        "refresh" => "tokens",
-        _ => "commands",
-    };
-    Err(unavailable(name, missing))
-}
-
-/// The error for what the protocol defines and this version of the server does not have.
-fn unavailable(field: impl std::fmt::Display, what: &str) -> Error {
-    let verb = if what.ends_with('s') { "are" } else { "is" };
-    Error::bad_request(format!("{field}: {what} {verb} not available in this version"))
+    match name {
+        "hello" => hello::hello(verb),
+        "subscribe" => subscribe::subscribe(verb).map(|body| Command::Subscribe(Box::new(body))),
+        "unsubscribe" => unsubscribe::unsubscribe(verb),
+        "publish" => publish::publish(verb),
+        "history" => history::history(verb),
+        "ack" => acknowledged(verb).map(Command::Acknowledge),
+        "refresh" => refresh::refresh(verb),
+        "ping" => verb.object("an object").map(|_| Command::Ping),
+        "call" => call::call(verb),
+        "handle" => handle::handle(verb),
+        "result" => handle::result(verb),
+        "presence" => presence(verb),
+        _ => Err(Error::bad_request("the message has no verb that is known")),
+    }
 }
 
 /// The patterns of a list that must have some.
@@ -99,6 +96,12 @@ fn patterns(value: Value<'_, '_>) -> Result<Vec<Pattern>, Error> {
     // A wrong item is named by the list: its error quotes it.
     let pattern = |raw| Value { raw, path: value.path }.parse(WHAT, Pattern::parse);
     value.list(WHAT, LIST_ITEMS_MAX)?.into_iter().map(pattern).collect()
+}
+
+fn presence(verb: Value<'_, '_>) -> Result<Command, Error> {
+    let (fields, path) = (verb.object("an object")?, verb.path);
+    let topic = fields.require(&path, ("topic", 1))?;
+    topic.parse("a pattern", Pattern::parse).map(Command::Presence)
 }
 
 /// The positions of an acknowledgement, of which there must be some.
@@ -140,7 +143,7 @@ fn position(value: Value<'_, '_>, seq: &'static str) -> Result<Position, Error> 
 fn seq(fields: &Fields<'_>, path: &Path<'_>, key: Key) -> Result<Seq, Error> {
     match fields.require(path, key) {
         // Protobuf leaves numbers out that are 0.
-        Err(_) if matches!(fields, Fields::Protobuf(_)) => Ok(0),
+        Err(_) if fields.is_protobuf() => Ok(0),
         seq => seq?.integer(0..=SEQ_MAX),
     }
 }

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use crate::command::Command;
 use crate::dialects::native::fields::{Fields, Key, Path, Raw, Value};
-use crate::dialects::native::object::{FIELDS_MAX, Text};
+use crate::dialects::spelling::object::{FIELDS_MAX, Text};
 use crate::error::Error;
 use crate::event::{Audience, Draft, Payload};
 use crate::json::push_str;

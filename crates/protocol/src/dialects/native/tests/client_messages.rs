@@ -1,9 +1,9 @@
 use bytes::Bytes;
 
-use super::{command, decode, patterns, position, stream};
-use crate::dialects::native::{HISTORY_EVENTS_DEFAULT, Native};
+use super::{binary, command, decode, patterns, position, stream};
+use crate::dialects::native::HISTORY_EVENTS_DEFAULT;
 use crate::{
-    Audience, Command, Conversation, Draft, Epoch, Frame, Hello, History, Mode, Payload, Start,
+    Audience, Call, Command, Draft, Epoch, Error, ErrorCode, Hello, History, Mode, Payload, Start,
     Subscribe, SubscriptionId, Topic, Unsubscribe,
 };
 
@@ -47,12 +47,24 @@ fn hello() {
     let mut newest = subscribe(&["log.*"]);
     newest.mode.latest = true;
     let hello = Hello {
+        token: None,
+        takeover: true,
         device: Some("phone".into()),
         session: Some("abc.def".into()),
         resume: vec![position("news:e1:7"), position("log:e2:0")],
         subscriptions: vec![subscribe(&["news.>"]), newest],
+        takeover: true,
+        token: None,
     };
     assert_eq!(command(text), Command::Hello(Box::new(hello)));
+}
+
+#[test]
+fn tokens() {
+    let hello = Hello { token: Some("a.b.c".into()), ..Hello::default() };
+    assert_eq!(command(r#"{"hello":{"token":"a.b.c"}}"#), Command::Hello(Box::new(hello)));
+    let refresh = Command::Refresh { token: "a.b.c".into() };
+    assert_eq!(command(r#"{"id":8,"refresh":{"token":"a.b.c"}}"#), refresh);
 }
 
 #[test]
@@ -159,7 +171,7 @@ fn published_data_pass_through_untouched() {
 fn binary_publish() {
     let bytes =
         b"{\"id\":4,\"publish\":{\"topic\":\"a\",\"content_type\":\"image/jpeg\"}}\n\xff\xd8\n\0";
-    let request = Native.decode(Frame::Binary(bytes)).unwrap();
+    let request = binary(bytes);
     let payload = Payload::Binary {
         content_type: "image/jpeg".into(),
         bytes: Bytes::from_static(b"\xff\xd8\n\0"),
@@ -169,7 +181,7 @@ fn binary_publish() {
     assert_eq!(request.command, Command::Publish(Box::new(draft)));
 
     let empty = b"{\"publish\":{\"topic\":\"a\",\"content_type\":\"a/b; c=d\"}}\n";
-    let request = Native.decode(Frame::Binary(empty)).unwrap();
+    let request = binary(empty);
     let Command::Publish(draft) = request.command else { panic!("no publish") };
     assert!(draft.payload.is_empty());
 }
@@ -208,4 +220,50 @@ fn acknowledgement() {
 #[test]
 fn ping() {
     assert_eq!(command(r#"{"id":10,"ping":{}}"#), Command::Ping);
+}
+
+#[test]
+fn calls() {
+    let call = |data: &'static str, timeout_ms| {
+        let command = Topic::parse("trainer.pause").unwrap();
+        let data = Bytes::from_static(data.as_bytes());
+        Command::Call(Box::new(Call { command, data, timeout_ms }))
+    };
+    for (text, expected) in [
+        (r#"{"id":5,"call":{"command":"trainer.pause"}}"#, call("null", None)),
+        (r#"{"call":{"command":"trainer.pause","data":null}}"#, call("null", None)),
+        (
+            r#"{"call":{"command":"trainer.pause","data":{"b": 1.0,"a":[ ]},"timeout_ms":250}}"#,
+            call(r#"{"b": 1.0,"a":[ ]}"#, Some(250)),
+        ),
+    ] {
+        assert_eq!(command(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn handlers_and_their_results() {
+    let handle = |patterns_of: &[&str]| Command::Handle(patterns(patterns_of));
+    let text = r#"{"id":9,"handle":{"commands":["trainer.*","a"]}}"#;
+    assert_eq!(command(text), handle(&["trainer.*", "a"]));
+    assert_eq!(command(r#"{"handle":{"commands":[]}}"#), handle(&[]));
+    let result = |result| Command::Result { call_id: 7, result };
+    let data = result(Ok(Bytes::from_static(b"{\"a\": 1}")));
+    assert_eq!(command(r#"{"result":{"call_id":7,"data":{"a": 1}}}"#), data);
+    let null = result(Ok(Bytes::from_static(b"null")));
+    assert_eq!(command(r#"{"result":{"call_id":7,"data":null}}"#), null);
+    let text = r#"{"result":{"call_id":7,"error":{"code":"overloaded","message":"later",
+        "retry_after_ms":500,"details":{"queue":[ 9 ]}}}}"#;
+    let error = Error::new(ErrorCode::Overloaded, "later").retry_after(500);
+    assert_eq!(command(text), result(Err(error.with_details(r#"{"queue":[ 9 ]}"#))));
+    let text = r#"{"result":{"call_id":7,"error":{"code":"NOT_PAUSED","details":[1]}}}"#;
+    let error = Error::new(ErrorCode::CommandFailed, "");
+    let error = error.with_details(r#"{"code":"NOT_PAUSED","details":[1]}"#);
+    assert_eq!(command(text), result(Err(error)));
+}
+
+#[test]
+fn presence() {
+    let pattern = patterns(&["news.>"]).remove(0);
+    assert_eq!(command(r#"{"presence":{"topic":"news.>"}}"#), Command::Presence(pattern));
 }

@@ -258,6 +258,9 @@ fn bodies_name_the_field_in_plain_words() {
         ),
         (r#""hello":{"device":""}"#, BadRequest, "hello.device must be 1 to 255 bytes long"),
         (r#""hello":{"session":5}"#, BadRequest, "hello.session must be a string"),
+        (r#""hello":{"token":""}"#, BadRequest, "hello.token must be 1 to 8192 bytes long"),
+        (r#""refresh":{}"#, BadRequest, "refresh.token is missing"),
+        (r#""refresh":{"token":7}"#, BadRequest, "refresh.token must be a string"),
         (r#""hello":{"takeover":"yes"}"#, BadRequest, "hello.takeover must be true or false"),
         (r#""hello":{"resume":{}}"#, BadRequest, "hello.resume must be a list of positions"),
         (r#""hello":{"resume":[1]}"#, BadRequest, "hello.resume[0] must be an object"),
@@ -285,18 +288,35 @@ fn bodies_name_the_field_in_plain_words() {
 }
 
 #[test]
-fn what_this_version_lacks_is_named() {
+fn calls_and_results_that_break_a_rule() {
     for (body, message) in [
-        (r#""hello":{"token":"x"}"#, "hello.token: tokens are not available in this version"),
-        (r#""refresh":{"token":"x"}"#, "refresh: tokens are not available in this version"),
-        (r#""call":{"command":"a"}"#, "call: commands are not available in this version"),
-        (r#""handle":{"commands":[]}"#, "handle: commands are not available in this version"),
-        (r#""result":{"call_id":1}"#, "result: commands are not available in this version"),
-        (r#""presence":{"topic":"a"}"#, "presence: presence is not available in this version"),
+        (r#""call":{}"#, "call.command is missing"),
+        (
+            r#""call":{"command":"a.>"}"#,
+            "call.command: `a.>` is not a topic: `>` may not be part of a topic",
+        ),
+        (
+            r#""call":{"command":"a","timeout_ms":0}"#,
+            "call.timeout_ms must be an integer from 1 to 3600000",
+        ),
+        (r#""handle":{}"#, "handle.commands is missing"),
+        (r#""handle":{"commands":"a"}"#, "handle.commands must be a list of patterns"),
+        (r#""result":{"data":1}"#, "result.call_id is missing"),
+        (r#""result":{"call_id":1}"#, "result has neither data nor error"),
+        (
+            r#""result":{"call_id":1,"data":1,"error":{"code":"a"}}"#,
+            "result has both data and error; choose one",
+        ),
+        (r#""result":{"call_id":1,"error":{}}"#, "result.error.code is missing"),
+        (
+            r#""result":{"call_id":1,"error":{"code":"a","retry_after_ms":-1}}"#,
+            "result.error.retry_after_ms must be an integer from 0 to 3600000",
+        ),
+        (r#""presence":{}"#, "presence.topic is missing"),
     ] {
-        let wrong = wrong(&format!("{{{body}}}"));
-        assert_eq!(wrong.error.code, ErrorCode::BadRequest);
+        let wrong = wrong(&format!("{{\"id\":1,{body}}}"));
         assert_eq!(wrong.error.message, message);
+        assert_eq!(wrong.id, Some(1));
     }
 }
 

@@ -11,13 +11,20 @@ use super::Native;
 use crate::dialect::Misspelled;
 use crate::{
     Command, Conversation, Dialect, Event, Frame, FrameKind, Message, Pattern, Position, Request,
-    StreamName,
+    Requests, StreamName,
 };
 
 fn decode(text: &str) -> Result<Request, Misspelled> {
-    let requests = Native.decode(Frame::Text(text))?;
+    Native.decode(Frame::Text(text)).map(only)
+}
+
+fn binary(frame: &[u8]) -> Request {
+    Native.decode(Frame::Binary(frame)).map(only).unwrap()
+}
+
+fn only(requests: Requests) -> Request {
     let [request] = requests.into_inner().unwrap_or_else(|many| panic!("{many:?}"));
-    Ok(request)
+    request
 }
 
 fn command(text: &str) -> Command {

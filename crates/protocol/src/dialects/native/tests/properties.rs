@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{command, encode, frame, patterns, position, stream};
+use super::{binary, command, encode, frame, patterns, position, stream};
 use crate::dialects::native::wire::Writer;
 use crate::dialects::native::{Native, NativeProtobuf, push_event_object};
 use crate::{
@@ -169,9 +169,15 @@ fn any_event() -> impl Strategy<Value = Event> + Clone {
 
 fn any_message() -> impl Strategy<Value = Message> {
     let events = prop::collection::vec(any_event(), 0..4);
-    let error = (prop::sample::select(ErrorCode::ALL.to_vec()), ".*", any::<Option<u64>>());
-    let error =
-        error.prop_map(|(code, message, retry_after_ms)| Error { code, message, retry_after_ms });
+    let details = prop_oneof![Just(None), Just(Some("{\"ü\":[1,\r\n2]}")), Just(Some("null"))];
+    let codes = prop::sample::select(ErrorCode::ALL.to_vec());
+    let error = (codes, ".*", any::<Option<u64>>(), details);
+    let error = error.prop_map(|(code, message, retry_after_ms, details)| Error {
+        code,
+        message,
+        retry_after_ms,
+        details: details.map(Into::into),
+    });
     let names = (any::<u128>(), ".*", ".*", any::<Option<String>>(), any::<usize>());
     prop_oneof![
         names.prop_map(|(client, session, node, user, size)| Message::Welcome(Box::new(Welcome {
@@ -276,7 +282,7 @@ proptest! {
         let mut sent = br#"{"publish":{"topic":"a","content_type":"a/b"}}"#.to_vec();
         sent.push(b'\n');
         sent.extend_from_slice(&data);
-        let request = Native.decode(Frame::Binary(&sent)).unwrap();
+        let request = binary(&sent);
         let Command::Publish(draft) = request.command else { panic!("no publish") };
         let (kind, received) = frame(&stream("s"), &Event { seq: 1, time_ms: 1, draft: *draft });
         prop_assert_eq!(kind, FrameKind::Binary);

@@ -10,10 +10,10 @@ use crate::topic::quoted;
 
 /// Most fields of one object of an envelope: more than any version will define, few enough to
 /// look for duplicates by comparing.
-pub(super) const FIELDS_MAX: usize = 64;
+pub const FIELDS_MAX: usize = 64;
 
 /// A JSON string, borrowed where it has no escapes.
-pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+pub struct Text<'a>(pub Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Text<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -36,7 +36,7 @@ impl<'de> Deserialize<'de> for Text<'de> {
 
 /// The fields of one JSON object, in order; values are still text.
 #[derive(Default)]
-pub(super) struct Object<'a> {
+pub struct Object<'a> {
     list: SmallVec<[(Cow<'a, str>, &'a RawValue); 8]>,
     problem: Option<Problem>,
 }
@@ -75,18 +75,21 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The problem of the object as such, if it has one.
-    pub(super) fn check(&self, path: impl fmt::Display) -> Result<(), Error> {
+    /// That the object as such is in order; `path` names it in the error.
+    ///
+    /// # Errors
+    /// [`crate::ErrorCode::BadRequest`]: a field stands twice, or there are too many.
+    pub fn check(&self, path: impl fmt::Display) -> Result<(), Error> {
         self.problem.as_ref().map_or(Ok(()), |problem| Err(problem.at(path)))
     }
 
     /// The value of the field `name`, if it is there.
-    pub(super) fn get(&self, name: &str) -> Option<&'a RawValue> {
+    pub fn get(&self, name: &str) -> Option<&'a RawValue> {
         self.list.iter().find(|(key, _)| key == name).map(|(_, raw)| *raw)
     }
 
     /// Keys and values, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.list.iter().map(|(key, raw)| (&**key, *raw))
     }
 }
@@ -112,14 +115,16 @@ impl<'de> Deserialize<'de> for Object<'de> {
 }
 
 /// At most so many items of a JSON list, and whether there are more.
-pub(super) struct Items<'a> {
-    pub(super) list: Vec<&'a RawValue>,
-    pub(super) too_many: bool,
+pub struct Items<'a> {
+    /// The items, still text.
+    pub list: Vec<&'a RawValue>,
+    /// Whether the list has more.
+    pub too_many: bool,
 }
 
 impl<'a> Items<'a> {
     /// Reads a list; `None` where it is none.
-    pub(super) fn read(list: &'a RawValue, items_max: usize) -> Option<Self> {
+    pub fn read(list: &'a RawValue, items_max: usize) -> Option<Self> {
         let mut deserializer = serde_json::Deserializer::from_str(list.get());
         deserializer.deserialize_seq(ItemsVisitor { items_max }).ok()
     }

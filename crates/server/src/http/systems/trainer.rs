@@ -1,0 +1,146 @@
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use axum::routing::get;
+use engine::ClientKey;
+use protocol::dialects::spelling::time::iso;
+use protocol::{ClientId, Error, Event, Pattern, Payload, Topic};
+use serde_json::{Map, Value, json};
+
+use super::newest::newest;
+use super::pace::Pace;
+use crate::config::Endpoint;
+use crate::http::error::ApiError;
+use crate::http::query::pairs;
+use crate::node::Node;
+use crate::worker::Shell;
+
+/// Every path.
+pub(super) const PATHS: &[&str] = &["/api/ws/status"];
+
+/// What the routes know of the endpoint beside which they are.
+struct Beside {
+    path: String,
+    root: Option<Topic>,
+    pace: Pace,
+}
+
+/// The routes beside an endpoint.
+pub(super) fn routes(endpoint: &Endpoint) -> Router<Arc<Node>> {
+    let (path, root) = (endpoint.path.as_str().to_owned(), endpoint.root.clone());
+    let beside = Arc::new(Beside { path, root, pace: Pace::new() });
+    let status = move |State(node): State<Arc<Node>>, RawQuery(query): RawQuery| async move {
+        status(&node, &beside, query.as_deref()).await
+    };
+    Router::new().route("/api/ws/status", get(status))
+}
+
+/// `GET /api/ws/status?room=`: who is connected, what they subscribe to, and how the training goes
+/// that told of itself last.
+async fn status(node: &Node, beside: &Beside, query: Option<&str>) -> Result<Response, ApiError> {
+    let room = pairs(query).into_iter().find(|(name, _)| name == "room").map(|(_, room)| room);
+    let audience = Audience::gather(node, beside).await;
+    let answer = json!({
+        "active_connections": audience.sent.len(),
+        "training_state": training_state(node, beside, room.as_deref()).await?,
+        "subscriptions": audience.subscriptions,
+        "messages_per_second": tenths(beside.pace.look(Instant::now(), audience.sent)),
+        "timestamp": iso(crate::clock::wall_ms()).to_string(),
+    });
+    Ok(crate::http::api::json(answer.to_string().into_bytes()))
+}
+
+fn tenths(figure: f64) -> f64 {
+    (figure * 10.0).round() / 10.0
+}
+
+/// The clients of an endpoint at one moment.
+#[derive(Default)]
+struct Audience {
+    /// How many subscribe to each event.
+    subscriptions: BTreeMap<String, u64>,
+    /// How many events each was sent.
+    sent: HashMap<ClientId, u64>,
+}
+
+impl Audience {
+    async fn gather(node: &Node, beside: &Beside) -> Self {
+        let all = node.registry.list(None, None, usize::MAX);
+        let here = all.into_iter().filter(|(_, client)| *client.way.endpoint == *beside.path);
+        let mut by_worker: BTreeMap<usize, Vec<(ClientId, ClientKey)>> = BTreeMap::new();
+        for (id, client) in here {
+            by_worker.entry(client.worker).or_default().push((id, client.key));
+        }
+        let look = |clients: Vec<(ClientId, ClientKey)>| {
+            move |shell: &mut Shell| Self::of(shell, &clients)
+        };
+        let asked: Vec<_> = by_worker
+            .into_iter()
+            .map(|(worker, clients)| node.ask(worker, look(clients)))
+            .collect();
+        let mut sum = Self::default();
+        for answer in asked {
+            let Self { subscriptions, sent } = answer.answer().await.unwrap_or_default();
+            sum.sent.extend(sent);
+            for (event, count) in subscriptions {
+                *sum.subscriptions.entry(event).or_default() += count;
+            }
+        }
+        sum
+    }
+
+    fn of(shell: &Shell, clients: &[(ClientId, ClientKey)]) -> Self {
+        let mut found = Self::default();
+        for (id, key) in clients {
+            let Some(view) = shell.engine.view(*key) else { continue };
+            found.sent.insert(*id, view.counts.events_out);
+            let events = view.topics.iter().filter_map(|topic| topic.tokens().last());
+            for event in events.collect::<HashSet<_>>() {
+                *found.subscriptions.entry(event.to_owned()).or_default() += 1;
+            }
+        }
+        found
+    }
+}
+
+/// How the training goes, as its newest events say: of a room, or of the one that said something
+/// last. What nobody said is `null`.
+async fn training_state(node: &Node, beside: &Beside, room: Option<&str>) -> Result<Value, Error> {
+    let status = newest(node, &topics(beside, room, "training_status")?).await?;
+    let progress = newest(node, &topics(beside, room, "training_progress")?).await?;
+    let (status, progress) = (object(status.as_ref()), object(progress.as_ref()));
+    let one_of = |names: &[&str]| {
+        names.iter().find_map(|name| progress.get(*name)).cloned().unwrap_or_default()
+    };
+    Ok(json!({
+        "status": status.get("status").cloned().unwrap_or_default(),
+        "current_step": one_of(&["step", "global_step"]),
+        "current_epoch": one_of(&["epoch"]),
+        "last_loss": one_of(&["loss"]),
+        "last_lr": one_of(&["learning_rate"]),
+    }))
+}
+
+/// The topics of an event: for all rooms, and in one or in any.
+fn topics(beside: &Beside, room: Option<&str>, event: &str) -> Result<Vec<Pattern>, Error> {
+    if room.is_some_and(|room| room.contains(['.', '*', '>'])) {
+        return Err(Error::bad_request("a room is a name without dots or wildcards"));
+    }
+    let root = beside.root.as_ref().map(|root| format!("{root}.")).unwrap_or_default();
+    let room = room.unwrap_or("*");
+    [format!("{root}{event}"), format!("{root}{room}.{event}")]
+        .iter()
+        .map(|text| Pattern::parse(text))
+        .collect()
+}
+
+fn object(event: Option<&Event>) -> Map<String, Value> {
+    let Some(Payload::Json(text)) = event.map(|event| &event.draft.payload) else {
+        return Map::new();
+    };
+    serde_json::from_slice(text).unwrap_or_default()
+}
