@@ -1,6 +1,7 @@
 //! Whole nodes in virtual time: a seed reproduces any failure.
 //!
-//! `TIDINGS_SEEDS` says how many worlds there are, `TIDINGS_FIRST` with which seed they begin.
+//! `TIDINGS_SEEDS` says how many worlds there are, `TIDINGS_FIRST` with which seed they begin,
+//! `TIDINGS_DISKS` how many worlds on a disk there are.
 //! `TIDINGS_SEED=… cargo test -p tidings-tests --test simulation replay` lets one happen again and
 //! tells its last steps; `TIDINGS_STEPS` says how many.
 
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use tidings_tests::simulator::plant::{Plant, Planted};
-use tidings_tests::simulator::{Outcome, simulate};
+use tidings_tests::simulator::{ON_DISK, Outcome, simulate};
 
 /// Most seeds in which a planted bug has to show.
 const PLANT_SEEDS_MAX: u64 = 400;
@@ -39,7 +40,16 @@ fn attempt(seed: u64, planted: Planted, is_traced: bool) -> Result<Outcome, Stri
 #[test]
 fn many_worlds() {
     let first = number("TIDINGS_FIRST").unwrap_or(0);
-    let count = number("TIDINGS_SEEDS").unwrap_or(2_500);
+    keep_promises(first, number("TIDINGS_SEEDS").unwrap_or(2_500));
+}
+
+/// Also where the streams are durable, and machines lose power, disks fill up and processes end.
+#[test]
+fn worlds_on_a_disk() {
+    keep_promises(ON_DISK, number("TIDINGS_DISKS").unwrap_or(400));
+}
+
+fn keep_promises(first: u64, count: u64) {
     let began = Instant::now();
     let (next, events) = (AtomicU64::new(first), AtomicU64::new(0));
     let failures = Mutex::new(Vec::new());
@@ -83,7 +93,7 @@ fn replay() {
 #[test]
 fn planted_bugs_are_found() {
     for plant in Plant::ALL {
-        let found = (0..PLANT_SEEDS_MAX).find_map(|seed| {
+        let found = (0..PLANT_SEEDS_MAX).map(|place| plant.first_seed() + place).find_map(|seed| {
             attempt(seed, Planted::new(plant, seed), false).err().map(|what| (seed, what))
         });
         let Some((seed, what)) = found else { panic!("{plant:?} was not found") };

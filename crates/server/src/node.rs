@@ -225,8 +225,10 @@ impl Node {
     }
 
     pub(crate) fn worker_limits(&self) -> engine::Limits {
-        let recent_bytes_max = self.config().limits.tail_bytes.as_len();
-        engine::Limits { recent_bytes_max, ..engine::Limits::default() }
+        let limits = self.config().limits;
+        let recent_bytes_max = limits.tail_bytes.as_len();
+        let filters_max = limits.filters as usize;
+        engine::Limits { recent_bytes_max, filters_max, ..engine::Limits::default() }
     }
 
     /// Asks every worker something about its own state.

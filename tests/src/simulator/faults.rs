@@ -3,6 +3,8 @@ use std::sync::Arc;
 use engine::{Broker, StreamIndex};
 use protocol::CloseReason;
 
+use super::machine::End;
+use super::model::Model;
 use super::topology::GROUPS;
 use super::world::{Step, World};
 
@@ -35,28 +37,12 @@ impl World {
         }
         let streams = self.topology.table.specs().len() as u64;
         let at = StreamIndex(self.random.below(streams) as u32);
-        let node = self.random.below(self.nodes.len() as u64) as usize;
+        let node = self.any_node();
         match self.random.below(14) {
-            0 => self.restart(at),
-            1 => {
-                let count = self.random.below(20);
-                self.tell(|| format!("retention leaves {count} of s{}", at.0));
-                if count.is_multiple_of(2) {
-                    self.store.expire(at, count);
-                } else {
-                    self.store.shorten(at, count);
-                }
-            }
-            2 => {
-                let which = self.random.bits() as usize;
-                self.tell(|| format!("damage in s{}", at.0));
-                self.store.damage(at, which);
-            }
-            3 => {
-                let count = self.random.between(1, 5);
-                self.tell(|| format!("a hole of {count} at the head of s{}", at.0));
-                self.store.skip(at, count);
-            }
+            what @ 0..=3 => match self.store.clone().model() {
+                Some(model) => self.fault_of_model(model, what, at),
+                None => self.fault_of_machine(what),
+            },
             4 => self.away_until = self.clock.ms() + self.random.delay(10, 2_000),
             5 | 6 => {
                 let until = self.clock.ms() + self.random.delay(10, 1_500);
@@ -72,8 +58,84 @@ impl World {
         self.after(delay * self.slowness(), Step::Fault);
     }
 
+    /// Any worker of the process that runs.
+    pub(super) fn any_node(&mut self) -> usize {
+        let running = self.nodes.len() - self.nodes_over;
+        self.nodes_over + self.random.below(running as u64) as usize
+    }
+
+    fn fault_of_model(&mut self, model: &Model, what: u64, at: StreamIndex) {
+        match what {
+            0 => self.restart(model, at),
+            1 => {
+                let count = self.random.below(20);
+                self.tell(|| format!("retention leaves {count} of s{}", at.0));
+                if count.is_multiple_of(2) {
+                    model.expire(at, count);
+                } else {
+                    model.shorten(at, count);
+                }
+            }
+            2 => {
+                let which = self.random.bits() as usize;
+                self.tell(|| format!("damage in s{}", at.0));
+                model.damage(at, which);
+            }
+            _ => {
+                let count = self.random.between(1, 5);
+                self.tell(|| format!("a hole of {count} at the head of s{}", at.0));
+                model.skip(at, count);
+            }
+        }
+    }
+
+    fn fault_of_machine(&mut self, what: u64) {
+        let store = self.store.clone();
+        let Some(machine) = store.machine() else { return };
+        match what {
+            0 => self.restart_process(End::Killed),
+            1 => {
+                let end = self.planted.power();
+                self.restart_process(end);
+            }
+            2 => {
+                let room = self.random.one_in(2).then(|| self.random.below(20_000));
+                self.tell(|| format!("there is room for {room:?}"));
+                machine.set_room(room);
+            }
+            _ if self.is_broken => {}
+            _ => {
+                self.tell(|| "syncs fail".into());
+                machine.break_syncs();
+                self.is_broken = true;
+                let end = *self.random.pick(&[End::Killed, End::Power]);
+                let delay = self.random.between(1, 300);
+                self.after(delay, Step::Restart(end));
+            }
+        }
+    }
+
+    /// The process ends with all of its clients, and begins again.
+    pub(super) fn restart_process(&mut self, end: End) {
+        if self.is_healing {
+            return;
+        }
+        self.tell(|| format!("the process ends: {end:?}"));
+        for connection in 0..self.connections.len() {
+            self.end_connection(connection);
+        }
+        drop(self.store.take_asks());
+        self.answers.lock().unwrap().clear();
+        self.nodes_over = self.nodes.len();
+        self.is_broken = false;
+        if let Some(machine) = self.store.machine() {
+            machine.restart(end);
+        }
+        self.start_workers();
+    }
+
     /// A stream begins a new epoch, with all, some or none of what it kept.
-    fn restart(&mut self, at: StreamIndex) {
+    fn restart(&mut self, model: &Model, at: StreamIndex) {
         let last = self.store.with_ledger(at.get(), |ledger| {
             ledger.current().heads.last().map_or(0, |(_, head)| *head)
         });
@@ -84,14 +146,14 @@ impl World {
         };
         let bits = self.planted.epoch_bits(self.random.bits());
         self.tell(|| format!("s{} begins an epoch, keeps up to {kept_to:?}", at.0));
-        self.store.restart(at, kept_to, bits);
+        model.restart(at, kept_to, bits);
     }
 
     /// Takes a session out of its worker and puts it into any.
     fn move_a_session(&mut self) {
         let Some(connection) = self.any_connection() else { return };
         let (from, key) = (self.connections[connection].worker, self.connections[connection].key);
-        let to = self.random.below(self.nodes.len() as u64) as usize;
+        let to = self.any_node();
         let now = self.clock.now();
         let is_frozen = |node: usize| self.nodes[node].frozen_until > now.ms;
         if is_frozen(from) || is_frozen(to) {
@@ -169,6 +231,12 @@ impl World {
     /// Everything that went wrong is right again, and everybody is there.
     pub(super) fn heal(&mut self) {
         self.tell(|| "everything heals".into());
+        if self.is_broken {
+            self.restart_process(End::Killed);
+        }
+        if let Some(machine) = self.store.machine() {
+            machine.set_room(None);
+        }
         self.is_healing = true;
         self.away_until = 0;
         for node in &mut self.nodes {

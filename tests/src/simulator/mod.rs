@@ -9,8 +9,12 @@ pub mod random;
 pub mod clock;
 /// What a world is made of.
 pub mod topology;
-/// The model broker.
+/// The broker of a world.
 pub mod store;
+/// Streams in a model of a broker.
+pub mod model;
+/// Streams in the broker of this repository, on a disk that fails.
+pub mod machine;
 /// What streams ever were.
 pub mod ledger;
 /// Frames that clients can read.
@@ -49,6 +53,10 @@ pub struct Outcome {
     /// What happened last, where that was followed.
     pub trace: Vec<String>,
 }
+
+/// From this seed on, the worlds' streams are durable, on a machine that loses power, whose disk
+/// fills up and breaks, and whose processes are killed.
+pub const ON_DISK: u64 = 1 << 32;
 
 /// Lets the world of a seed happen and checks it.
 pub fn simulate(seed: u64, planted: Planted, is_traced: bool) -> Outcome {

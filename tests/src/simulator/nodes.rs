@@ -123,7 +123,7 @@ impl World {
 
     /// Notices and questions that a step left behind become steps.
     pub(super) fn listen(&mut self) {
-        for node in 0..self.nodes.len() {
+        for node in self.nodes_over..self.nodes.len() {
             let woken = std::mem::take(&mut *self.nodes[node].woken.0.lock().unwrap());
             for stream in woken {
                 let lag_ms = self.nodes[node].lag_ms;
@@ -160,7 +160,7 @@ impl World {
             at = at.max(self.append_at);
             self.append_at = at;
         }
-        self.at(at, Step::CarryOut(ask, luck));
+        self.at(at, Step::CarryOut(ask, luck, self.nodes_over));
     }
 
     pub(super) fn carry_out(&mut self, ask: Ask, luck: Luck) {

@@ -63,7 +63,7 @@ impl World {
 
     /// Somebody connects, and resumes where they were.
     pub(super) fn connect(&mut self, person: usize) {
-        let node = self.random.below(self.nodes.len() as u64) as usize;
+        let node = self.any_node();
         let client = ClientId(u128::from(self.random.bits()));
         self.clients.push(client);
         let who = &self.people[person];

@@ -4,6 +4,7 @@ use engine::{Grants, StreamTable};
 use protocol::dialects::native::read_filter;
 use protocol::{Command, Message, Request};
 
+use super::machine::End;
 use super::random::Random;
 use super::record::Put;
 use super::store::{Ask, Luck};
@@ -42,11 +43,13 @@ pub enum Plant {
     IgnoreFilter,
     /// A subscription brings less than its filter accepts.
     NarrowFilter,
+    /// A machine that lost power does not say that it was started anew.
+    SilentPower,
 }
 
 impl Plant {
     /// Every bug.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::AcknowledgeEarly,
         Self::ReuseEpoch,
         Self::DropOne,
@@ -61,7 +64,13 @@ impl Plant {
         Self::IgnoreFilter,
         Self::NarrowFilter,
         Self::CursorGoesBack,
+        Self::SilentPower,
     ];
+
+    /// The seed from which on it can show.
+    pub fn first_seed(self) -> u64 {
+        if self == Self::SilentPower { super::ON_DISK } else { 0 }
+    }
 }
 
 /// The bug of a world, if it has one.
@@ -97,6 +106,11 @@ impl Planted {
         } else {
             luck
         }
+    }
+
+    /// How a machine loses power.
+    pub(super) fn power(&mut self) -> End {
+        if self.is(Plant::SilentPower, 1) { End::SilentPower } else { End::Power }
     }
 
     /// Of what an epoch's name is made.

@@ -16,6 +16,8 @@ pub struct History {
     pub ledgers: Vec<StreamLedger>,
     /// Every connection, in the order in which they were opened.
     pub records: Vec<Record>,
+    /// Whether the streams were kept on a disk.
+    pub is_on_disk: bool,
     /// The last step.
     pub ended: Tick,
     /// When the last fault was over.

@@ -12,6 +12,8 @@ use super::random::Random;
 pub struct Topology {
     /// The streams.
     pub table: Arc<StreamTable>,
+    /// Whether they are kept on a disk.
+    pub is_on_disk: bool,
     /// How many workers there are.
     pub workers: usize,
     /// How many people come and go.
@@ -60,8 +62,16 @@ impl Topology {
             append_bytes_max: 32 << 10,
             ..Limits::default()
         };
+        let is_on_disk = seed >= super::ON_DISK;
+        let mut specs: Vec<_> = (0..streams).map(|at| stream(at, random)).collect();
+        if is_on_disk {
+            for spec in &mut specs {
+                spec.durability = *random.pick(&[Durability::Buffered, Durability::Fsync]);
+            }
+        }
         Self {
-            table: Arc::new(StreamTable::new((0..streams).map(|at| stream(at, random)).collect())),
+            table: Arc::new(StreamTable::new(specs)),
+            is_on_disk,
             workers: random.between(2, 3) as usize,
             people: match size {
                 0 | 1 => random.between(1, 2),

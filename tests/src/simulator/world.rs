@@ -7,11 +7,13 @@ use protocol::{Answer, Appended, ClientId, Error, Position, Seq};
 
 use super::clock::Clock;
 use super::connection::Connection;
+use super::machine::{End, Machine};
+use super::model::Model;
 use super::person::Person;
 use super::plant::Planted;
 use super::random::Random;
 use super::record::History;
-use super::store::{Ask, Found, Luck, Store};
+use super::store::{Ask, Found, Kept, Luck, Store};
 use super::topology::Topology;
 use super::wire::{OpenTokens, Said, SimRenderer};
 
@@ -32,6 +34,10 @@ pub struct World {
     pub(super) clock: Arc<Clock>,
     pub(super) store: Arc<Store>,
     pub(super) nodes: Vec<Node>,
+    /// So many of them belonged to processes that have ended.
+    pub(super) nodes_over: usize,
+    /// Syncs fail, until the process begins again.
+    pub(super) is_broken: bool,
     pub(super) people: Vec<Person>,
     pub(super) connections: Vec<Connection>,
     pub(super) said: Said,
@@ -112,12 +118,14 @@ pub(super) enum Step {
     Arrive(usize),
     /// A worker notices that a client is gone.
     Gone(usize),
-    /// The broker does what it was asked.
-    CarryOut(Ask, Luck),
+    /// The broker does what it was asked when so many workers had ended.
+    CarryOut(Ask, Luck, usize),
     /// The broker answers.
     Give(Found),
     /// Programs publish.
     Burst,
+    /// The process ends and begins again.
+    Restart(End),
     /// Somebody does something.
     Act(usize),
     /// Something goes wrong.
@@ -135,13 +143,19 @@ impl World {
         let topology = Topology::of(seed, &mut random);
         let (clock, said) = (Arc::new(Clock::default()), Said::default());
         let (table, bound) = (topology.table.clone(), topology.tail_bytes_max);
-        let store = Store::new(clock.clone(), table, bound, || random.bits());
+        let kept = if topology.is_on_disk {
+            Kept::Machine(Machine::new(clock.clone(), table, bound, random.bits()))
+        } else {
+            Kept::Model(Model::new(clock.clone(), table, bound, || random.bits()))
+        };
         let mut world = Self {
             random,
             topology,
             clock,
-            store: Arc::new(store),
+            store: Arc::new(Store::new(kept)),
             nodes: Vec::new(),
+            nodes_over: 0,
+            is_broken: false,
             people: Vec::new(),
             connections: Vec::new(),
             said,
@@ -164,6 +178,25 @@ impl World {
     }
 
     fn populate(&mut self) {
+        self.start_workers();
+        for person in 0..self.topology.people {
+            let somebody = self.somebody();
+            self.people.push(somebody);
+            let delay = self.random.below(self.topology.duration_ms / 2);
+            self.after(delay, Step::Act(person));
+        }
+        self.after(1, Step::Burst);
+        if self.topology.fault_every_ms > 0 {
+            self.after(self.topology.fault_every_ms, Step::Fault);
+        }
+        if self.topology.silence_ms > 0 {
+            self.after(self.topology.duration_ms / 2, Step::Silence);
+        }
+        self.after(self.topology.duration_ms + self.topology.silence_ms, Step::Heal);
+    }
+
+    /// The workers of a process that begins.
+    pub(super) fn start_workers(&mut self) {
         for id in 0..self.topology.workers {
             let woken = Arc::new(Woken::default());
             let (renderer, tokens) = (SimRenderer { said: self.said.clone() }, OpenTokens);
@@ -180,20 +213,6 @@ impl World {
             let lag_ms = *self.random.pick(&[0, 1, 5, 60]);
             self.nodes.push(Node { worker, woken, frozen_until: 0, told_ms: 0, lag_ms });
         }
-        for person in 0..self.topology.people {
-            let somebody = self.somebody();
-            self.people.push(somebody);
-            let delay = self.random.below(self.topology.duration_ms / 2);
-            self.after(delay, Step::Act(person));
-        }
-        self.after(1, Step::Burst);
-        if self.topology.fault_every_ms > 0 {
-            self.after(self.topology.fault_every_ms, Step::Fault);
-        }
-        if self.topology.silence_ms > 0 {
-            self.after(self.topology.duration_ms / 2, Step::Silence);
-        }
-        self.after(self.topology.duration_ms + self.topology.silence_ms, Step::Heal);
     }
 
     /// Something happens in `delay` ms.
@@ -271,7 +290,8 @@ impl World {
         }
         let history = History {
             table: self.topology.table.clone(),
-            ledgers: self.store.take_ledgers(),
+            ledgers: self.store.take_ledgers(self.topology.table.specs().len()),
+            is_on_disk: self.topology.is_on_disk,
             records: std::mem::take(&mut self.connections)
                 .into_iter()
                 .map(|connection| connection.record)
@@ -286,11 +306,14 @@ impl World {
         let due = |(place, node): (usize, &Node)| {
             node.worker.next_timer().map(|ms| (ms.max(node.frozen_until), place))
         };
-        self.nodes.iter().enumerate().filter_map(due).min()
+        self.nodes.iter().enumerate().skip(self.nodes_over).filter_map(due).min()
     }
 
     fn take_step(&mut self, step: Step) {
         if let Some(node) = self.worker_of(&step) {
+            if node < self.nodes_over {
+                return;
+            }
             let until = self.nodes[node].frozen_until;
             if until > self.clock.ms() {
                 return self.at(until, step);
@@ -304,7 +327,9 @@ impl World {
             Step::Up(connection) => self.bring_up(connection),
             Step::Arrive(connection) => self.arrive(connection),
             Step::Gone(connection) => self.gone(connection),
-            Step::CarryOut(ask, luck) => self.carry_out(ask, luck),
+            Step::CarryOut(_, _, over) if over < self.nodes_over => {}
+            Step::CarryOut(ask, luck, _) => self.carry_out(ask, luck),
+            Step::Restart(end) => self.restart_process(end),
             Step::Give(found) => found(),
             Step::Burst => self.burst(),
             Step::Act(person) => self.act(person),

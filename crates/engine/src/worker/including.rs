@@ -1,10 +1,10 @@
 use protocol::{
-    Answer, Command, Error, ErrorCode, Exclude, Interest, Pattern, Request as ClientRequest, Start,
-    Subscribe,
+    Answer, Command, Error, Exclude, Interest, Pattern, Request as ClientRequest, Start, Subscribe,
 };
 
 use super::{ClientKey, Ticket, Worker};
 use crate::index::SubscriptionKey;
+use crate::session::Subscribing;
 
 /// Subscriptions of a client as one set of patterns.
 impl Worker {
@@ -39,6 +39,42 @@ impl Worker {
         })
     }
 
+    /// What is subscribed already and is to be otherwise from now on goes on where the client is
+    /// in its streams, which may be behind their heads.
+    pub(super) fn go_on_where_it_is(&self, key: ClientKey, bodies: &mut Vec<Subscribe>) {
+        let mut changed = Vec::new();
+        for body in bodies.iter_mut().filter(|body| body.start == Start::Now) {
+            let (before, new) = body.topics.drain(..).partition(|topic| self.names(key, topic));
+            body.topics = new;
+            if !Vec::is_empty(&before) {
+                let streams = self.streams_of(&before).into_iter();
+                let places = streams.filter_map(|at| self.place_in(key, at)).collect();
+                let start = Start::Positions(places);
+                changed.push(Subscribe { topics: before, start, ..body.clone() });
+            }
+        }
+        bodies.retain(|body| !body.topics.is_empty());
+        bodies.append(&mut changed);
+    }
+
+    /// Whether the client subscribes to just that pattern in any way.
+    fn names(&self, key: ClientKey, pattern: &Pattern) -> bool {
+        let Some(node) = self.index.find(pattern) else { return false };
+        let mut subscriptions = self.session(key).into_iter().flat_map(|s| &s.subscriptions);
+        subscriptions.any(|one| self.index.get(*one).is_some_and(|one| one.names(node)))
+    }
+
+    /// Whether every subscription of a command can begin where it is to: what they replace ends
+    /// first.
+    pub(super) fn can_begin(&self, subscribing: &Subscribing) -> Result<(), Error> {
+        for (place, body) in subscribing.bodies.iter().enumerate() {
+            for stream in self.streams_of(&body.topics) {
+                self.start_at(stream, subscribing, place)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Ends the subscriptions to patterns that are about to begin anew. Their readers stay, for
     /// those that begin.
     pub(super) fn end_named(&mut self, key: ClientKey, bodies: &[Subscribe]) {
@@ -47,16 +83,16 @@ impl Worker {
         }
     }
 
-    /// The client may name one pattern more.
-    fn may_leave_out(&self, key: ClientKey) -> Result<(), Error> {
+    /// The client may name the patterns that leaving these out takes.
+    fn may_leave_out(&self, key: ClientKey, patterns: &[Pattern]) -> Result<(), Error> {
         let Some(session) = self.session(key) else { return Ok(()) };
         let subscriptions = session.subscriptions.iter().filter_map(|one| self.index.get(*one));
         let held: usize = subscriptions.map(|one| one.pattern_count()).sum();
-        if held < session.subscriptions_max as usize {
-            return Ok(());
-        }
-        let message = format!("at most {} patterns may be subscribed", session.subscriptions_max);
-        Err(Error::new(ErrorCode::TooManySubscriptions, message))
+        let wider = |pattern: &Pattern| {
+            let stays = |one: &&SubscriptionKey| self.takes_more(**one, pattern);
+            session.subscriptions.iter().filter(stays).count()
+        };
+        self.may_hold(session, held + patterns.iter().map(wider).sum::<usize>())
     }
 
     /// Takes patterns out of what the client subscribes to.
@@ -67,13 +103,8 @@ impl Worker {
                 patterns.into_iter().filter(|pattern| self.end_topic(key, pattern)).collect()
             }
             Exclude::Selected(patterns) => {
-                let mut removed = Vec::new();
-                for pattern in patterns {
-                    if self.exclude_selected(key, &pattern)? {
-                        removed.push(pattern);
-                    }
-                }
-                removed
+                self.may_leave_out(key, &patterns)?;
+                patterns.into_iter().filter(|one| self.exclude_selected(key, one)).collect()
             }
             Exclude::Orphaned(pairs) => {
                 let all = self.interests(key);
@@ -98,7 +129,7 @@ impl Worker {
     }
 
     /// Nothing that `pattern` selects is subscribed to any more; whether something was.
-    fn exclude_selected(&mut self, key: ClientKey, pattern: &Pattern) -> Result<bool, Error> {
+    fn exclude_selected(&mut self, key: ClientKey, pattern: &Pattern) -> bool {
         let mut found = false;
         for interest in self.interests(key) {
             if pattern.contains(&interest.topic) {
@@ -112,17 +143,25 @@ impl Worker {
             .filter(|one| self.takes_some(*one, pattern))
             .collect();
         for subscription in wider {
-            self.may_leave_out(key)?;
+            let topics = self.index.get(subscription).map(|one| self.index.topics(one));
+            self.note_ending(key, subscription, &topics.unwrap_or_default().into());
             self.index.leave_out(subscription, pattern);
             found = true;
         }
-        Ok(found)
+        found
     }
 
     fn takes_some(&self, subscription: SubscriptionKey, pattern: &Pattern) -> bool {
         let Some(one) = self.index.get(subscription) else { return false };
         self.index.topics(one).iter().any(|topic| topic.overlaps(pattern))
             && !one.except().iter().any(|except| except.contains(pattern))
+    }
+
+    /// Whether something of a subscription is left where a pattern is left out of it.
+    fn takes_more(&self, subscription: SubscriptionKey, pattern: &Pattern) -> bool {
+        let topics = self.index.get(subscription).map(|one| self.index.topics(one));
+        let mut topics = topics.into_iter().flatten();
+        self.takes_some(subscription, pattern) && topics.any(|topic| !pattern.contains(&topic))
     }
 
     /// All that a client subscribes to, in the order in which it asked.

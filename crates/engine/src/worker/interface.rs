@@ -47,6 +47,8 @@ pub struct Limits {
     /// Bytes of such publishes and calls; what was read before the bound was reached may go beyond
     /// it.
     pub append_bytes_max: usize,
+    /// Different filters that one client's subscriptions may have.
+    pub filters_max: usize,
     /// Bytes that wait to be written to a client beyond which answers to its calls are dropped: it
     /// gets an error in their place.
     pub answer_bytes_max: usize,
@@ -59,6 +61,7 @@ impl Default for Limits {
             page_bytes: 256 << 10,
             unanswered_max: 1024,
             append_bytes_max: 4 << 20,
+            filters_max: 100,
             answer_bytes_max: 16 << 20,
         }
     }

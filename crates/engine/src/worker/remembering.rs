@@ -84,6 +84,11 @@ impl Remembering {
         self.restored.contains(&key)
     }
 
+    /// A subscription ended.
+    pub(crate) fn forget(&mut self, key: SubscriptionKey) {
+        self.restored.retain(|restored| *restored != key);
+    }
+
     /// A subscription begins behind `position` in a stream; `is_first` where nothing else reads
     /// it. What was sent before confirms nothing of what it brings.
     fn begin(&mut self, position: Position, is_first: bool) {
@@ -283,7 +288,7 @@ impl Worker {
     }
 
     /// Up to where a client was sent everything of a stream.
-    fn place_in(&self, key: ClientKey, at: StreamIndex) -> Option<Position> {
+    pub(super) fn place_in(&self, key: ClientKey, at: StreamIndex) -> Option<Position> {
         let (stream, spec) = (self.streams.get(at.get())?, self.table.spec(at)?);
         let readers = self.session(key)?.readers.iter().filter(|reader| reader.stream == at);
         let seq = readers.map(|reader| reader.position(stream.read)).min()?;

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use protocol::{
     Answer, Command, Error, ErrorCode, Hello, Pattern, Position, Request as ClientRequest, Start,
     Subscribe, Subscribed, SubscriptionId,
@@ -9,7 +11,7 @@ use super::remembering::note_beginning;
 use super::{ClientKey, Request, Ticket, Worker};
 use crate::grants::Action;
 use crate::index::SubscriptionKey;
-use crate::session::{Beginning, Ending, Reader, Replay, Subscribing};
+use crate::session::{Beginning, Ending, Reader, Replay, Session, Subscribing};
 use crate::streams::StreamIndex;
 
 impl Worker {
@@ -94,11 +96,8 @@ impl Worker {
         let endings = session.rare.iter().flat_map(|rare| &rare.endings);
         let held = held + endings.map(Ending::pattern_count).sum::<usize>();
         let asked: usize = bodies.iter().map(|body| body.topics.len() + body.except.len()).sum();
-        if held + asked > session.subscriptions_max as usize {
-            let message =
-                format!("at most {} patterns may be subscribed", session.subscriptions_max);
-            return Err(Error::new(ErrorCode::TooManySubscriptions, message));
-        }
+        self.may_hold(session, held + asked)?;
+        self.may_filter(session, bodies)?;
         for body in bodies {
             if body.topics.is_empty() {
                 return Err(Error::bad_request("topics must name at least one pattern"));
@@ -108,6 +107,33 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// Whether a client may name so many patterns.
+    pub(super) fn may_hold(&self, session: &Session, patterns: usize) -> Result<(), Error> {
+        let most = session.subscriptions_max;
+        if patterns <= most as usize {
+            return Ok(());
+        }
+        let message = format!("at most {most} patterns may be subscribed");
+        Err(Error::new(ErrorCode::TooManySubscriptions, message))
+    }
+
+    /// Whether a client may have the filters of these, too: each distinct one judges each event.
+    fn may_filter(&self, session: &Session, bodies: &[Subscribe]) -> Result<(), Error> {
+        if bodies.iter().all(|body| body.filter.is_none()) {
+            return Ok(());
+        }
+        let held = session.subscriptions.iter().filter_map(|key| self.index.get(*key));
+        let held = held.filter_map(|subscription| self.index.filter(subscription));
+        let asked = bodies.iter().filter_map(|body| body.filter.as_ref());
+        let distinct: HashSet<_> = held.chain(asked).collect();
+        let most = self.limits.filters_max;
+        if distinct.len() <= most {
+            return Ok(());
+        }
+        let message = format!("at most {most} different filters may be subscribed with");
+        Err(Error::new(ErrorCode::TooManySubscriptions, message))
     }
 
     pub(super) fn start_subscribing(
@@ -130,13 +156,17 @@ impl Worker {
     }
 
     /// Begins all subscriptions of a command at once, or none of them, and answers it.
-    pub(super) fn begin_all(&mut self, key: ClientKey, subscribing: Subscribing) {
+    pub(super) fn begin_all(&mut self, key: ClientKey, mut subscribing: Subscribing) {
         let mut begun = Vec::new();
         for body in &subscribing.bodies {
             self.prepare(key, body);
         }
         let includes = matches!(subscribing.request.command, Command::Include(_));
         if includes {
+            self.go_on_where_it_is(key, &mut subscribing.bodies);
+            if let Err(error) = self.can_begin(&subscribing) {
+                return self.reply(key, subscribing.request.id, Err(error));
+            }
             self.end_named(key, &subscribing.bodies);
         }
         for body in 0..subscribing.bodies.len() {

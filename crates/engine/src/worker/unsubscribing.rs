@@ -55,9 +55,7 @@ impl Worker {
         found
     }
 
-    /// Ends a subscription, or takes one pattern out of it. Readers of one stream that are at
-    /// different places agree on where it ended, so that what one of them left to another is
-    /// neither lost nor sent twice.
+    /// Ends a subscription, or takes one pattern out of it.
     pub(super) fn end(
         &mut self,
         client: ClientKey,
@@ -69,9 +67,26 @@ impl Worker {
             Some((topic, _)) => [topic.clone()].into(),
             None => self.index.topics(subscription).into(),
         };
+        self.note_ending(client, key, &topics);
+        match topic {
+            Some((_, node)) => drop(self.index.remove_topic(key, node)),
+            None => self.remove_subscription(client, key),
+        }
+    }
+
+    /// Topics of a subscription are about to end. Readers of one stream that are at different
+    /// places agree on where, so that what one of them left to another is neither lost nor sent
+    /// twice.
+    pub(super) fn note_ending(
+        &mut self,
+        client: ClientKey,
+        key: SubscriptionKey,
+        topics: &Arc<[Pattern]>,
+    ) {
+        let Some(subscription) = self.index.get(key) else { return };
         let (except, mode) = (subscription.except().clone(), subscription.mode);
         let filter = self.index.filter(subscription).cloned();
-        for at in self.streams_of(&topics) {
+        for at in self.streams_of(topics) {
             let (Some(spec), Some(stream)) = (self.table.spec(at), self.streams.get(at.get()))
             else {
                 continue;
@@ -95,10 +110,6 @@ impl Worker {
                 rare.endings.push(ending);
             }
         }
-        match topic {
-            Some((_, node)) => drop(self.index.remove_topic(key, node)),
-            None => self.remove_subscription(client, key),
-        }
     }
 
     /// Drops what belongs to patterns that a client has unsubscribed from.
@@ -115,6 +126,10 @@ impl Worker {
         if let Some(rare) = &mut session.rare {
             rare.beginnings.retain(|beginning| beginning.subscription != key);
             rare.replays.retain(|replay| replay.subscription != key);
+            // Another subscription may get the key.
+            if let Some(remembering) = &mut rare.remembering {
+                remembering.forget(key);
+            }
         }
     }
 

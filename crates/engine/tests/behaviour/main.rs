@@ -8,7 +8,11 @@ mod world;
 mod pages;
 /// Subscriptions begin and end.
 mod subscriptions;
+<<<<<<< HEAD
 /// Subscriptions of a client as one set.
+=======
+/// Subscriptions as one set.
+>>>>>>> issue4
 mod including;
 /// Readers behind.
 mod readers;

@@ -77,6 +77,9 @@ settings! {
             within ByteSize::from_kib(1)..=ByteSize::from_mib(64) => Live;
         /// Most patterns that a client subscribes to, where its endpoint doesn't say.
         subscriptions: u32 = 1_000, within 1..=100_000 => Live;
+        /// Most different filters that a client subscribes with: each judges every event of its
+        /// topics.
+        filters: u32 = 100, within 1..=10_000 => Restart;
         /// Largest data of an event; a larger one is refused with `too_large`.
         event_bytes: ByteSize = ByteSize::from_mib(1),
             within ByteSize::from_kib(1)..=ByteSize::from_mib(64) => Live;

@@ -191,6 +191,11 @@ fn hear_error(account: &Account<'_>, command: &Command, error: &Error) -> Verdic
         (ErrorCode::BrokerUnavailable, Command::Publish(_) | Command::History(_)) => true,
         (ErrorCode::BrokerUnavailable, Command::Subscribe(_) | Command::Hello(_)) => true,
         (ErrorCode::BrokerUnavailable, Command::Acknowledge(_)) => true,
+        // A disk that is full or broken.
+        (
+            ErrorCode::Storage | ErrorCode::StorageFull,
+            Command::Publish(_) | Command::Acknowledge(_),
+        ) => account.history.is_on_disk,
         // What was not delivered, an epoch that is over, or a stream that is not read any more.
         (ErrorCode::BadRequest, Command::Acknowledge(_)) => true,
         (ErrorCode::Forbidden, Command::Subscribe(body)) => !body.topics.iter().all(is_granted),

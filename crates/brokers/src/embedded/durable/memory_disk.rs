@@ -20,7 +20,7 @@ struct Contents {
     room: Option<u64>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Bytes {
     now: Vec<u8>,
     synced: Vec<u8>,
@@ -50,6 +50,28 @@ impl MemoryDisk {
     /// Lets something fail, or everything succeed again.
     pub fn fail(&self, failure: Option<Failure>) {
         self.0.lock().failure = failure;
+    }
+
+    /// Another disk with the same on it, and with what was not synced: what happens to one does not
+    /// happen to the other.
+    pub fn copy(&self) -> Self {
+        let contents = self.0.lock();
+        let mut copies: Vec<(Arc<Mutex<Bytes>>, Arc<Mutex<Bytes>>)> = Vec::new();
+        let mut copy = |file: &Arc<Mutex<Bytes>>| {
+            let known = copies.iter().find(|(before, _)| Arc::ptr_eq(before, file));
+            if let Some((_, copied)) = known {
+                return copied.clone();
+            }
+            let copied = Arc::new(Mutex::new(file.lock().clone()));
+            copies.push((file.clone(), copied.clone()));
+            copied
+        };
+        let mut all = |files: &BTreeMap<String, Arc<Mutex<Bytes>>>| {
+            files.iter().map(|(name, file)| (name.clone(), copy(file))).collect()
+        };
+        let (files, kept) = (all(&contents.files), all(&contents.kept));
+        let Contents { failure, room, .. } = *contents;
+        Self(Arc::new(Mutex::new(Contents { files, kept, failure, room })))
     }
 
     /// How many more bytes fit; `None` is no bound.

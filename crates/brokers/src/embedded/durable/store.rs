@@ -68,6 +68,7 @@ impl Store {
             other => other,
         };
         let file = file.map_err(redb::Error::Io)?;
+        write_again(&*file).map_err(redb::Error::Io)?;
         let database = open(&file)?;
         disk.sync().map_err(redb::Error::Io)?;
         let store = Self { file, database: Mutex::new(Some(database)) };
@@ -211,6 +212,17 @@ fn commit<T>(
 /// Whether an error means that there is no room, which passes when somebody makes some.
 pub(crate) fn is_full(error: &redb::Error) -> bool {
     matches!(error, redb::Error::Io(error) if disk::is_full(error))
+}
+
+/// An earlier process may have been told that a sync failed: the system may think by now that all
+/// is on the disk, and what is built on it would be lost with it.
+fn write_again(file: &dyn DiskFile) -> io::Result<()> {
+    let bytes = disk::read_all(file)?;
+    match file.write_at(&bytes, 0).and_then(|()| file.sync()) {
+        // Nothing was changed; there will be room.
+        Err(error) if disk::is_full(&error) => Ok(()),
+        result => result,
+    }
 }
 
 /// The file of the database.
