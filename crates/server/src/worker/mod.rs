@@ -2,6 +2,8 @@
 
 /// Publishes that wait for consumers.
 mod held;
+/// Clients send commands, and handle those of others.
+mod handling;
 /// Clients show who they are.
 mod knowing;
 /// The way into a worker.

@@ -14,7 +14,7 @@ use super::knowing::Shown;
 use super::link::Failure;
 use crate::absent::{Continuity, Heir};
 use crate::auth::Principal;
-use crate::commands::{self, Caller};
+use crate::commands::Caller;
 use crate::endpoint::{Coming, Endpoint};
 use crate::http::Routes;
 use crate::node::Node;
@@ -390,21 +390,10 @@ impl Shell {
                 });
             }
             Request::Call { ticket, call, client, user } => {
-                let answer = move |result| inbox.push(Input::Called(ticket, result));
-                let caller = Caller { client: Some(client), user };
-                commands::call(&self.node, *call, caller, Box::new(answer));
+                self.call(ticket, *call, Caller { client: Some(client), user });
             }
-            Request::Handle { ticket, patterns } => {
-                let now = self.now();
-                self.node.commands.handlers.set((self.place, ticket.client), patterns);
-                self.engine.handle_handling(now, ticket, Ok(()));
-            }
-            Request::Result { ticket, call_id, result } => {
-                let now = self.now();
-                let connection = (self.place, ticket.client);
-                let taken = self.node.commands.handlers.result(connection, call_id, result);
-                self.engine.handle_resulted(now, ticket, taken);
-            }
+            Request::Handle { ticket, patterns } => self.become_handler(ticket, patterns),
+            Request::Result { ticket, call_id, result } => self.result(ticket, call_id, result),
             Request::Heartbeat { client } => self.heartbeat(client),
             Request::Restored { client, id, device, before } => {
                 self.restored(client, id, device, before);
