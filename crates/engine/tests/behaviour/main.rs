@@ -8,12 +8,10 @@ mod world;
 mod pages;
 /// Subscriptions begin and end.
 mod subscriptions;
-<<<<<<< HEAD
 /// Subscriptions of a client as one set.
-=======
-/// Subscriptions as one set.
->>>>>>> issue4
 mod including;
+/// Subscriptions of a set that change keep their places.
+mod reshaping;
 /// Readers behind.
 mod readers;
 /// What is not kept any more.

@@ -51,8 +51,6 @@ fn hello() {
         session: Some("abc.def".into()),
         resume: vec![position("news:e1:7"), position("log:e2:0")],
         subscriptions: vec![subscribe(&["news.>"]), newest],
-        takeover: true,
-        token: None,
     };
     assert_eq!(command(text), Command::Hello(Box::new(hello)));
 }
