@@ -67,7 +67,7 @@ async fn errors_of_a_backend_are_passed_on() {
     })
     .await;
     let server = start(&route("a", &backend.url(), "")).await;
-    let mut failed = async |data: &str, status| -> Value {
+    let failed = async |data: &str, status| -> Value {
         let reply = call(&server, "a", json!(data)).await;
         reply.error(status);
         reply.json()["error"].clone()

@@ -1,33 +1,33 @@
 use serde_json::{Value, json};
 
 /// A dialect, as far as the behaviours speak it.
-pub struct Spoken {
-    pub dialect: &'static str,
+pub(crate) struct Spoken {
+    pub(crate) dialect: &'static str,
     /// The path of its endpoint in these tests.
-    pub path: &'static str,
+    pub(crate) path: &'static str,
     /// Two names of events that exist in it.
-    pub names: [&'static str; 2],
+    pub(crate) names: [&'static str; 2],
     /// What a client gets without asking.
-    pub initially: Initially,
+    pub(crate) initially: Initially,
     /// A name that stands for several, and one of those, where the dialect has such names.
-    pub wildcard: Option<(&'static str, &'static str)>,
+    pub(crate) wildcard: Option<(&'static str, &'static str)>,
     /// What subscribes to these names.
-    pub subscribe: fn(&[&str]) -> Value,
+    pub(crate) subscribe: fn(&[&str]) -> Value,
     /// What takes these names back.
-    pub unsubscribe: fn(&[&str]) -> Value,
+    pub(crate) unsubscribe: fn(&[&str]) -> Value,
     /// A message that is answered at once, and whether this is its answer.
-    pub ask: (&'static str, fn(&Value) -> bool),
+    pub(crate) ask: (&'static str, fn(&Value) -> bool),
     /// The name and the data of an event.
-    pub event: fn(&Value) -> Option<(String, Value)>,
+    pub(crate) event: fn(&Value) -> Option<(String, Value)>,
     /// Whether this tells of an error.
-    pub is_error: fn(&Value) -> bool,
+    pub(crate) is_error: fn(&Value) -> bool,
     /// Texts that are no message; each is answered with an error.
-    pub nonsense: &'static [&'static str],
+    pub(crate) nonsense: &'static [&'static str],
 }
 
 /// What a client gets before it has subscribed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Initially {
+pub(crate) enum Initially {
     Nothing,
     /// Everything, until it subscribes to something.
     Everything,
@@ -37,12 +37,12 @@ pub enum Initially {
 
 impl Spoken {
     /// The topic of an event.
-    pub fn topic(&self, name: &str) -> String {
+    pub(crate) fn topic(&self, name: &str) -> String {
         format!("{}.{name}", self.root())
     }
 
     /// The root of its endpoint.
-    pub fn root(&self) -> &'static str {
+    pub(crate) fn root(&self) -> &'static str {
         self.dialect
     }
 }
@@ -56,7 +56,7 @@ fn nothing_else(value: &Value, words: &[&str]) -> bool {
 }
 
 /// The native protocol, whose clients name whole topics.
-pub fn native() -> Spoken {
+pub(crate) fn native() -> Spoken {
     Spoken {
         dialect: "native",
         path: "/n",
@@ -90,7 +90,7 @@ pub fn native() -> Spoken {
 }
 
 /// The speech-to-text server.
-pub fn speech() -> Spoken {
+pub(crate) fn speech() -> Spoken {
     Spoken {
         dialect: "speech",
         path: "/events",
@@ -111,7 +111,7 @@ pub fn speech() -> Spoken {
 }
 
 /// The pool-table vision system.
-pub fn table() -> Spoken {
+pub(crate) fn table() -> Spoken {
     Spoken {
         dialect: "table",
         path: "/api/v1/ws",
@@ -139,7 +139,7 @@ pub fn table() -> Spoken {
 }
 
 /// The model-training user interface.
-pub fn trainer() -> Spoken {
+pub(crate) fn trainer() -> Spoken {
     Spoken {
         dialect: "trainer",
         path: "/ws",
@@ -169,7 +169,7 @@ pub fn trainer() -> Spoken {
 }
 
 /// The gesture and AI backend.
-pub fn gesture() -> Spoken {
+pub(crate) fn gesture() -> Spoken {
     Spoken {
         dialect: "gesture",
         path: "/g",
@@ -195,7 +195,7 @@ pub fn gesture() -> Spoken {
 }
 
 /// The writing studio.
-pub fn studio() -> Spoken {
+pub(crate) fn studio() -> Spoken {
     Spoken {
         dialect: "studio",
         path: "/studio",

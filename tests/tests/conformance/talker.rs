@@ -7,7 +7,7 @@ use tidings_tests::harness::{Incoming, SOON, Socket, TestServer};
 use crate::spoken::Spoken;
 
 /// Starts a server with an endpoint of the dialect; `limits` is an inline table.
-pub fn serve(spoken: &Spoken, limits: &str) -> TestServer {
+pub(crate) fn serve(spoken: &Spoken, limits: &str) -> TestServer {
     let Spoken { dialect, path, .. } = spoken;
     let root = if *dialect == "native" { String::new() } else { format!("root = \"{dialect}\"\n") };
     TestServer::start(&format!(
@@ -18,20 +18,24 @@ pub fn serve(spoken: &Spoken, limits: &str) -> TestServer {
 }
 
 /// A client of any dialect.
-pub struct Talker<'a> {
+pub(crate) struct Talker<'a> {
     spoken: &'a Spoken,
-    pub socket: Socket,
+    pub(crate) socket: Socket,
     /// The cookie by which it is known again.
-    pub cookie: String,
+    pub(crate) cookie: String,
 }
 
 impl<'a> Talker<'a> {
-    pub async fn connect(spoken: &'a Spoken, server: &TestServer) -> Self {
+    pub(crate) async fn connect(spoken: &'a Spoken, server: &TestServer) -> Self {
         Self::connect_with(spoken, server, "").await
     }
 
     /// Connects with more headers, each ended by CRLF.
-    pub async fn connect_with(spoken: &'a Spoken, server: &TestServer, headers: &str) -> Self {
+    pub(crate) async fn connect_with(
+        spoken: &'a Spoken,
+        server: &TestServer,
+        headers: &str,
+    ) -> Self {
         let socket = Socket::open_unwelcomed(server.public, spoken.path, headers).await.unwrap();
         let mut lines = socket.head.lines().filter_map(|line| line.split_once(": "));
         let set = lines.find(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
@@ -40,12 +44,12 @@ impl<'a> Talker<'a> {
         Self { spoken, socket, cookie }
     }
 
-    pub async fn send(&mut self, message: &Value) {
+    pub(crate) async fn send(&mut self, message: &Value) {
         self.socket.send(message).await;
     }
 
     /// What was sent so far has been carried out; what came meanwhile.
-    pub async fn settle(&mut self) -> Vec<Value> {
+    pub(crate) async fn settle(&mut self) -> Vec<Value> {
         let (question, is_answer) = self.spoken.ask;
         self.socket.send_text(question).await;
         let mut before = Vec::new();
@@ -58,20 +62,20 @@ impl<'a> Talker<'a> {
         }
     }
 
-    pub async fn subscribe(&mut self, names: &[&str]) {
+    pub(crate) async fn subscribe(&mut self, names: &[&str]) {
         self.send(&(self.spoken.subscribe)(names)).await;
         let before = self.settle().await;
         assert!(!before.iter().any(|message| (self.spoken.is_error)(message)), "{before:?}");
     }
 
-    pub async fn unsubscribe(&mut self, names: &[&str]) {
+    pub(crate) async fn unsubscribe(&mut self, names: &[&str]) {
         self.send(&(self.spoken.unsubscribe)(names)).await;
         let before = self.settle().await;
         assert!(!before.iter().any(|message| (self.spoken.is_error)(message)), "{before:?}");
     }
 
     /// The next event, whatever else comes before it.
-    pub async fn event(&mut self) -> (String, u64) {
+    pub(crate) async fn event(&mut self) -> (String, u64) {
         loop {
             let message = self.socket.json().await;
             if let Some((name, data)) = (self.spoken.event)(&message) {
@@ -81,7 +85,7 @@ impl<'a> Talker<'a> {
     }
 
     /// The numbers of the next so many events.
-    pub async fn numbers(&mut self, count: usize) -> Vec<u64> {
+    pub(crate) async fn numbers(&mut self, count: usize) -> Vec<u64> {
         let mut numbers = Vec::new();
         while numbers.len() < count {
             numbers.push(self.event().await.1);
@@ -90,7 +94,7 @@ impl<'a> Talker<'a> {
     }
 
     /// The next error, whatever else comes before it.
-    pub async fn error(&mut self) -> Value {
+    pub(crate) async fn error(&mut self) -> Value {
         loop {
             let message = self.socket.json().await;
             if (self.spoken.is_error)(&message) {
@@ -100,7 +104,7 @@ impl<'a> Talker<'a> {
     }
 
     /// Waits for a ping, answers it, and knows that the answer has arrived.
-    pub async fn confirm(&mut self) {
+    pub(crate) async fn confirm(&mut self) {
         self.socket.pongs = false;
         let payload = loop {
             if let Incoming::Ping(payload) = self.socket.next().await {
@@ -113,7 +117,7 @@ impl<'a> Talker<'a> {
     }
 
     /// The connection is cut without a farewell.
-    pub fn cut(self) {
+    pub(crate) fn cut(self) {
         let stream = self.socket.into_stream();
         stream.set_zero_linger().unwrap();
         drop(stream);
@@ -121,14 +125,14 @@ impl<'a> Talker<'a> {
 }
 
 /// Publishes numbered events of a name.
-pub async fn publish(server: &TestServer, spoken: &Spoken, name: &str, numbers: &[u64]) {
+pub(crate) async fn publish(server: &TestServer, spoken: &Spoken, name: &str, numbers: &[u64]) {
     for number in numbers {
         server.publish(&spoken.topic(name), json!({ "n": number })).await;
     }
 }
 
 /// Waits until so many clients that dropped are remembered.
-pub async fn has_remembered(server: &TestServer, count: u64) {
+pub(crate) async fn has_remembered(server: &TestServer, count: u64) {
     let began = Instant::now();
     while server.metric("remembered_clients").await != count {
         assert!(began.elapsed() < SOON, "{count} clients should be remembered");

@@ -250,15 +250,11 @@ async fn who_drops_gets_back_its_look_and_what_it_missed() {
 #[tokio::test]
 async fn an_alert_overtakes_images() {
     let (text, clients) = profile();
-    let server = TestServer::start(&text);
+    let _server = TestServer::start(&text);
     let mut socket = connect(clients).await;
     subscribe(&mut socket, &["frame", "alert"], Value::Null).await;
-    let reply = http::post(
-        clients,
-        &format!("{API}/broadcast/alert?level=warning&message=Test%20it&code=TEST"),
-        &json!({}),
-    );
-    let reply = reply.await.ok();
+    let path = format!("{API}/broadcast/alert?level=warning&message=Test%20it&code=TEST");
+    let reply = http::post(clients, &path, &json!({})).await.ok();
     assert!(reply["message"].is_string() && reply["timestamp"].is_string(), "{reply}");
     let alert = next(&mut socket, "alert").await;
     let sequence = &reply["sequence"];
@@ -337,8 +333,9 @@ async fn an_operator_looks_at_connections_and_changes_them() {
     server.publish("table.state", json!({ "a": 1 })).await;
     assert_eq!(next(&mut socket, "state").await["a"], 1);
     assert_eq!(http::get(clients, &path).await.ok()["subscriptions"], json!(["state"]));
-    let done = http::post(clients, &format!("{path}/unsubscribe?streams=state"), &json!({}));
-    assert_eq!(done.await.error(400), "bad_request");
+    let path = format!("{path}/unsubscribe?streams=state");
+    let done = http::post(clients, &path, &json!({})).await;
+    assert_eq!(done.error(400), "bad_request");
     let body = json!({ "streams": ["state"] });
     let done = http::post(clients, &format!("{path}/unsubscribe"), &body).await.ok();
     assert_eq!(done["all_subscriptions"], json!([]));

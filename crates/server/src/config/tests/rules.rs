@@ -61,7 +61,7 @@ fn the_most_specific_pattern_wins_and_ties_are_errors() {
         assert_eq!(titles(&streams(patterns)), Vec::<String>::new(), "{patterns:?}");
     }
     for (patterns, expected) in [
-        (&["a.>", "a.>"], "two streams capture `a.>`"),
+        (&["a.>", "a.>"][..], "two streams capture `a.>`"),
         (&[">", ">"], "two streams capture `>`"),
         (&["a.*", "*.b"], "`a.*` and `*.b` share topics, and neither is within the other"),
         (&["*.b.>", "a.>"], "`*.b.>` and `a.>` share topics, and neither is within the other"),

@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn it_is_what_was_sent_since_the_last_look() {
         let (pace, start) = (Pace::new(), Instant::now());
-        let mut look = |ms, counts: &[(u128, u64)]| {
+        let look = |ms, counts: &[(u128, u64)]| {
             let sent = counts.iter().map(|(id, count)| (ClientId(*id), *count)).collect();
             pace.look(start + Duration::from_millis(ms), sent).round()
         };

@@ -47,6 +47,8 @@ fn hello() {
     let mut newest = subscribe(&["log.*"]);
     newest.mode.latest = true;
     let hello = Hello {
+        token: None,
+        takeover: true,
         device: Some("phone".into()),
         session: Some("abc.def".into()),
         resume: vec![position("news:e1:7"), position("log:e2:0")],

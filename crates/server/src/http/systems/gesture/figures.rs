@@ -76,7 +76,7 @@ impl Seen {
             seen.sent.insert(*id, view.counts.events_out);
             seen.received += view.counts.commands_in;
             if let Some(Peer::WebSocket(peer)) = shell.client(*key).map(|client| &client.peer) {
-                seen.latencies_ms.extend(peer.latency_ms());
+                seen.latencies_ms.extend(peer.latency().last_ms());
             }
         }
         seen
