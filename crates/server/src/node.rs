@@ -225,7 +225,8 @@ impl Node {
     }
 
     pub(crate) fn worker_limits(&self) -> engine::Limits {
-        let limits = self.config().limits;
+        let config = self.config();
+        let limits = &config.limits;
         let recent_bytes_max = limits.tail_bytes.as_len();
         let filters_max = limits.filters as usize;
         engine::Limits { recent_bytes_max, filters_max, ..engine::Limits::default() }
