@@ -6,6 +6,7 @@ import { Chart } from "./chart.js";
 const EVENTS = ["training_progress", "training_status", "sample_progress", "system_stats"];
 /** What is worth having from before the page was opened, and how many of each. */
 const KEPT = { training_progress: 1, training_status: 1, sample_generated: 60, validation_result: 100, log: 30 };
+const OVER = ["stopped", "completed", "error"];
 const ROWS_MAX = 60;
 const LINES_MAX = 200;
 
@@ -58,7 +59,9 @@ const show = {
     element("step").textContent = event.global_step.toLocaleString("en");
     element("loss").textContent = event.loss?.toFixed(4) ?? "–";
     element("rate").textContent = event.learning_rate?.toExponential(1) ?? "–";
-    element("left").textContent = event.eta_seconds === null ? "" : `${duration(event.eta_seconds)} left`;
+    if (!OVER.includes(element("status").dataset.status) && event.eta_seconds !== null) {
+      element("left").textContent = `${duration(event.eta_seconds)} left`;
+    }
     element("start").hidden = true;
     if (event.loss !== null) chart.add("training", event.global_step, event.loss);
   },
@@ -67,7 +70,7 @@ const show = {
     element("status").dataset.status = status;
     element("status").textContent = status;
     element("status").title = error ?? message;
-    const isOver = ["stopped", "completed", "error"].includes(status);
+    const isOver = OVER.includes(status);
     if (isOver) element("left").textContent = error ?? "";
     for (const button of document.querySelectorAll("[data-command]")) {
       const { command } = button.dataset;

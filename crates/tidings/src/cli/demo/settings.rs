@@ -94,7 +94,7 @@ impl Settings {
         moved
             .map(|placed| {
                 let Placed { name, usual, at, .. } = placed;
-                format!("port {} is taken or not asked for: {name} listens at {at}", usual.port())
+                format!("port {} is taken: {name} listens at {at}", usual.port())
             })
             .collect()
     }
