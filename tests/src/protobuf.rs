@@ -214,6 +214,8 @@ fn spelled(value: &Field) -> Value {
         Field::U32(number) => json!(number),
         Field::U64(number) => json!(number),
         Field::String(text) => json!(text),
+        // Data of commands are JSON text.
+        Field::Bytes(text) => serde_json::from_slice(text).unwrap(),
         Field::List(items) => items.iter().map(spelled).collect(),
         Field::Map(pairs) => {
             let pair = |(key, value): (&prost_reflect::MapKey, _)| {

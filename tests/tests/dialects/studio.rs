@@ -55,11 +55,12 @@ async fn publish(server: &TestServer, topic: &str, user: &str, data: Value) {
 #[tokio::test]
 async fn transcripts_hold() {
     let (server, clients) = serve().await;
-    let alice = token(&server, json!({ "user": "alice", "device": "desk" })).await;
     for (name, text) in [
         ("studio/events.txt", include_str!("../../vectors/studio/events.txt")),
         ("studio/errors.txt", include_str!("../../vectors/studio/errors.txt")),
     ] {
+        // A device of its own: one that comes back would have what it had.
+        let alice = token(&server, json!({ "user": "alice", "device": name })).await;
         vectors::play(&server, clients, name, &text.replace("<alice>", &alice)).await;
     }
 }
@@ -148,7 +149,8 @@ async fn a_session_is_extended_in_place() {
     let expires_at = refreshed["data"]["expires_at"].as_u64().unwrap();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let left = expires_at.checked_sub(now.as_secs()).unwrap();
-    assert!((3_000..=3_600).contains(&left), "{left} s are left");
+    // Both sides round.
+    assert!((3_000..=3_601).contains(&left), "{left} s are left");
 }
 
 #[tokio::test]

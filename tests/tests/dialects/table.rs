@@ -333,8 +333,8 @@ async fn an_operator_looks_at_connections_and_changes_them() {
     server.publish("table.state", json!({ "a": 1 })).await;
     assert_eq!(next(&mut socket, "state").await["a"], 1);
     assert_eq!(http::get(clients, &path).await.ok()["subscriptions"], json!(["state"]));
-    let path = format!("{path}/unsubscribe?streams=state");
-    let done = http::post(clients, &path, &json!({})).await;
+    let named = format!("{path}/unsubscribe?streams=state");
+    let done = http::post(clients, &named, &json!({})).await;
     assert_eq!(done.error(400), "bad_request");
     let body = json!({ "streams": ["state"] });
     let done = http::post(clients, &format!("{path}/unsubscribe"), &body).await.ok();

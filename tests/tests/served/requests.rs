@@ -64,7 +64,7 @@ async fn a_wrong_request_is_answered_with_its_id_and_the_fitting_code() {
         ("history", json!({ "topic": "open.a", "limit": 0 }), "bad_request"),
         ("call", json!({ "command": "a.b" }), "forbidden"),
         ("handle", json!({ "commands": ["a.*"] }), "forbidden"),
-        ("presence", json!({ "topic": "open.a" }), "bad_request"),
+        ("presence", json!({ "topic": "secret" }), "forbidden"),
         ("ack", json!([]), "bad_request"),
         ("refresh", json!({ "token": "t" }), "bad_request"),
         ("hello", json!({ "token": "t" }), "bad_request"),

@@ -51,7 +51,9 @@ pub(super) struct Offered<'a> {
 impl<'a> Offered<'a> {
     /// A lone value that no protocol has is a token, too.
     pub(super) fn read(endpoint: &Endpoint, offered: &[&'a str], known: &[&str]) -> Self {
-        if !endpoint.takes(TokenPlace::Protocol) {
+        // Where tokens are not looked at, a dialect that has protocols refuses all others.
+        let looks = endpoint.access != Access::None || known.is_empty();
+        if !looks || !endpoint.takes(TokenPlace::Protocol) {
             return Self { names: offered.to_vec(), token: None, alone: None };
         }
         let stripped = |value: &'a str| value.strip_prefix(BEARER);

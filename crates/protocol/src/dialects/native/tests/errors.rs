@@ -9,7 +9,7 @@ fn wrong(text: &str) -> Misspelled {
 
 #[test]
 fn messages_as_such() {
-    const VERBS: &str = "known are hello, subscribe, unsubscribe, publish, history, ack, ping";
+    const VERBS: &str = "known are hello, subscribe, unsubscribe, publish, history, ack, ping, refresh, call, handle, result, presence";
     for (text, message) in [
         ("", "a message must be one JSON object"),
         ("ping", "a message must be one JSON object"),
@@ -87,7 +87,7 @@ fn too_deep_or_too_wide() {
 #[test]
 fn bodies_name_the_field_in_plain_words() {
     use ErrorCode::{BadRequest, InvalidPattern, InvalidTopic};
-    let from = "subscribe.from must be \"now\", \"stored\", {\"last\":N}, {\"since\":ms} or {\"positions\":[…]}";
+    let from = "subscribe.from must be \"now\", \"stored\", {\"last\":N}, {\"since\":ms}, {\"after\":seq} or {\"positions\":[…]}";
     for (body, code, message) in [
         (r#""subscribe":{}"#, BadRequest, "subscribe.topics is missing"),
         (
