@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::{Client, ClientError, ConnectOptions, Event, ServerAddr, ServerError};
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::config::Url;
@@ -17,8 +18,9 @@ const PING_EVERY: Duration = Duration::from_secs(1);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
 /// The longest pause between two tries to connect.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// Messages of one subscription that wait for who subscribed; more are lost and counted.
-const UNREAD_MAX: usize = 8_192;
+/// Messages of one subscription that wait for who subscribed; more are lost and counted. Who reads
+/// them beside the connection needs less: it reads on only when the reader has had its turn.
+const UNREAD_MAX: usize = 1 << 20;
 /// How often what the connection says of itself is compared with what is known.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -27,6 +29,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// themselves.
 pub(crate) struct Nats {
     client: Client,
+    runtime: Handle,
     known: Arc<Known>,
     /// Ends the thread when it is dropped.
     _stop: oneshot::Sender<()>,
@@ -55,6 +58,7 @@ impl Nats {
         });
         let (server, options) = options(url, &known)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
         let (made, client) = std::sync::mpsc::sync_channel(1);
         let for_thread = known.clone();
@@ -75,13 +79,18 @@ impl Nats {
         })?;
         let client = client.recv().map_err(std::io::Error::other)?;
         let client = client.map_err(std::io::Error::other)?;
-        Ok(Self { client, known, _stop: stop })
+        Ok(Self { client, runtime: handle, known, _stop: stop })
     }
 
     /// To subscribe and to ask with. What is sent while there is no connection waits for the next:
     /// who wants an answer should look at [`Nats::is_connected`] before.
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Where the connection lives, for what must keep up with it. It is never blocked.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     /// Whether the server answers.

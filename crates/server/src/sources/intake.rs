@@ -1,12 +1,11 @@
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use protocol::json::check_depth;
 use protocol::{Audience, Draft, Error, ErrorCode, Payload, Topic};
 use serde_json::Value;
@@ -40,10 +39,10 @@ pub(super) struct Message {
     pub(super) id: Option<String>,
 }
 
-/// From what a source read to events that the broker has taken.
+/// From what a source read to events that the broker has taken. Shared with the thread that reads.
 pub(super) struct Intake {
     node: Arc<Node>,
-    source: Rc<Source>,
+    source: Arc<Source>,
     losses: [Loss; 3],
     queue: Queue,
 }
@@ -58,7 +57,7 @@ pub(super) enum Lost {
 
 /// Losses of a kind that were not said yet, and when some were.
 #[derive(Default)]
-struct Loss(RefCell<(u64, Option<Instant>)>);
+struct Loss(Mutex<(u64, Option<Instant>)>);
 
 impl Lost {
     fn counter(self, metrics: &OfSources) -> &AtomicU64 {
@@ -79,7 +78,7 @@ impl Lost {
 }
 
 impl Intake {
-    pub(super) fn new(node: Arc<Node>, source: Rc<Source>) -> Self {
+    pub(super) fn new(node: Arc<Node>, source: Arc<Source>) -> Self {
         Self { node, source, losses: Default::default(), queue: Queue::default() }
     }
 
@@ -96,7 +95,7 @@ impl Intake {
     pub(super) fn lose(&self, lost: Lost, name: &str, why: impl Display) {
         lost.counter(&self.node.metrics.sources).fetch_add(1, Ordering::Relaxed);
         let Some(Loss(loss)) = self.losses.get(lost as usize) else { return };
-        let (count, said) = &mut *loss.borrow_mut();
+        let (count, said) = &mut *loss.lock();
         *count += 1;
         if said.is_some_and(|said| said.elapsed() < SAY_EVERY) {
             return;
@@ -129,6 +128,11 @@ impl Intake {
         if !self.queue.push(draft) {
             self.lose(Lost::Dropped, topic.as_str(), "too much waits for the broker");
         }
+    }
+
+    /// As [`Intake::put`], where there is a message.
+    pub(super) fn put_some(&self, message: Option<Message>) {
+        message.into_iter().for_each(|message| self.put(message));
     }
 
     /// Publishes what is in line, for ever.

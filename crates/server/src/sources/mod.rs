@@ -14,7 +14,6 @@ mod intake;
 /// Events that wait for the broker.
 mod queue;
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -61,7 +60,7 @@ fn start_thread(node: &Arc<Node>, sources: Vec<Source>) -> std::io::Result<onesh
     std::thread::Builder::new().name("tidings-sources".into()).spawn(move || {
         let local = LocalSet::new();
         for (source, changes) in sources.into_iter().zip(changes) {
-            let (node, source) = (node.clone(), Rc::new(source));
+            let (node, source) = (node.clone(), Arc::new(source));
             match source.kind {
                 SourceKind::Nats => drop(local.spawn_local(nats::run(node, source))),
                 SourceKind::Redis => redis::start(&local, &node, &source),

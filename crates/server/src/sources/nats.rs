@@ -1,9 +1,9 @@
-use std::rc::Rc;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::SelectAll;
 use protocol::{Pattern, Topic};
+use tokio::task::JoinSet;
 
 use super::intake::{Intake, Message};
 use crate::config::Source;
@@ -16,7 +16,7 @@ const CONTENT_TYPE: &str = "Content-Type";
 
 /// Takes what is published to the subjects, for ever. Every node takes everything: there is no
 /// queue group, since one node's clients would miss what another took.
-pub(super) async fn run(node: Arc<Node>, source: Rc<Source>) {
+pub(super) async fn run(node: Arc<Node>, source: Arc<Source>) {
     let Some(nats) = &node.nats else { return };
     let mut messages = SelectAll::new();
     for (at, subject) in source.subjects.iter().enumerate() {
@@ -25,17 +25,22 @@ pub(super) async fn run(node: Arc<Node>, source: Rc<Source>) {
             Err(error) => tracing::error!(%subject, %error, "no subscription"),
         }
     }
-    let intake = Intake::new(node.clone(), source.clone());
-    let read = async {
+    let intake = Arc::new(Intake::new(node.clone(), source.clone()));
+    let for_reading = intake.clone();
+    // Beside the connection and without being interrupted: it takes all that was read before more
+    // is, so nothing is lost between the two. It ends when this is dropped.
+    let mut reading = JoinSet::new();
+    let read = async move {
         while let Some((at, message)) = messages.next().await {
             let before = source.subjects.get(..at).unwrap_or_default();
             if !is_matched(before, &message.subject) {
-                intake.put(taken(message));
+                for_reading.put(taken(message));
             }
         }
         tracing::error!("the connection to NATS has ended for good");
     };
-    tokio::join!(read, intake.pour());
+    reading.spawn_on(tokio::task::unconstrained(read), nats.runtime());
+    intake.pour().await;
 }
 
 /// Whether one of these patterns matches a subject, which then comes for that one, too.

@@ -1,6 +1,6 @@
-use std::cell::RefCell;
 use std::collections::VecDeque;
 
+use parking_lot::Mutex;
 use protocol::Draft;
 use tokio::sync::Notify;
 
@@ -15,7 +15,7 @@ const TAKEN_BYTES: usize = 1 << 20;
 /// finds no room is lost.
 #[derive(Default)]
 pub(super) struct Queue {
-    waiting: RefCell<Waiting>,
+    waiting: Mutex<Waiting>,
     filled: Notify,
 }
 
@@ -28,7 +28,7 @@ struct Waiting {
 impl Queue {
     /// Puts an event in; whether there was room.
     pub(super) fn push(&self, draft: Draft) -> bool {
-        let mut waiting = self.waiting.borrow_mut();
+        let mut waiting = self.waiting.lock();
         let bytes = draft.bytes();
         // One that is larger than the bound finds room when it is alone.
         if !waiting.drafts.is_empty() && waiting.bytes + bytes > BYTES_MAX {
@@ -43,7 +43,7 @@ impl Queue {
     /// Takes the oldest events, once there are some. One at a time calls this.
     pub(super) async fn take(&self) -> Vec<Draft> {
         loop {
-            let taken = self.waiting.borrow_mut().take();
+            let taken = self.waiting.lock().take();
             if !taken.is_empty() {
                 return taken;
             }

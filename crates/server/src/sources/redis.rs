@@ -1,4 +1,3 @@
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -26,7 +25,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Starts to take what comes in channels and streams, each over a connection of its own: one that
 /// waits for entries of a stream can do nothing else.
-pub(super) fn start(local: &LocalSet, node: &Arc<Node>, source: &Rc<Source>) {
+pub(super) fn start(local: &LocalSet, node: &Arc<Node>, source: &Arc<Source>) {
     if !source.channels.is_empty()
         && let Some(remote) = Remote::new(node, ProtocolVersion::RESP3, DEADLINE)
     {

@@ -1,4 +1,3 @@
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ const COUNT_EVERY: Duration = Duration::from_secs(1);
 
 /// Tells on `<root>.system` how many clients are connected, when that changes, and which services
 /// come and go.
-pub(super) async fn run(node: Arc<Node>, source: Rc<Source>, mut changes: Receiver<Change>) {
+pub(super) async fn run(node: Arc<Node>, source: Arc<Source>, mut changes: Receiver<Change>) {
     let Some(root) = &source.root else { return };
     let topic = match Topic::parse(&format!("{root}.system")) {
         Ok(topic) => topic,

@@ -1,33 +1,23 @@
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{PushInfo, PushKind, RedisResult, Value};
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::mpsc::{self, Receiver};
 
 use super::{Remote, name_of};
 use crate::config::Source;
 use crate::node::Node;
-use crate::sources::intake::{Intake, Lost, Message};
+use crate::sources::intake::{Intake, Message};
 
 /// The connection is asked this often whether it still answers.
 const PING_EVERY: Duration = Duration::from_secs(1);
-/// Messages between the connection and this source; more are lost and counted.
-const UNREAD_MAX: usize = 8_192;
 
 /// Takes what is published to the channels, for ever. What is published while there is no
 /// connection is not kept by anybody.
-pub(super) async fn run(mut remote: Remote, node: Arc<Node>, source: Rc<Source>) {
-    let intake = Intake::new(node, source.clone());
-    let (pushed, mut messages) = mpsc::channel(UNREAD_MAX);
-    let (overflowed, mut overflows) = mpsc::channel::<()>(UNREAD_MAX);
+pub(super) async fn run(mut remote: Remote, node: Arc<Node>, source: Arc<Source>) {
+    let intake = Arc::new(Intake::new(node, source.clone()));
+    let for_pushed = intake.clone();
     let config = remote.config().set_push_sender(move |push: PushInfo| {
-        match pushed.try_send(push) {
-            // What cannot be counted exactly is at least counted up to the bound.
-            Err(TrySendError::Full(_)) => drop(overflowed.try_send(())),
-            Ok(()) | Err(TrySendError::Closed(_)) => {}
-        }
+        for_pushed.put_some(message(push));
         Ok::<(), ()>(())
     });
     let listen = async {
@@ -36,12 +26,7 @@ pub(super) async fn run(mut remote: Remote, node: Arc<Node>, source: Rc<Source>)
             remote.down(&error, &intake).await;
         }
     };
-    let count = async {
-        while overflows.recv().await.is_some() {
-            intake.lose(Lost::Dropped, "", "messages come faster than they are read");
-        }
-    };
-    tokio::join!(listen, read(&mut messages, &intake), count, intake.pour());
+    tokio::join!(listen, intake.pour());
 }
 
 /// Subscribes, and stays until the connection fails.
@@ -65,20 +50,18 @@ async fn listen(
     }
 }
 
-async fn read(messages: &mut Receiver<PushInfo>, intake: &Intake) {
-    while let Some(PushInfo { kind, data }) = messages.recv().await {
-        let mut parts = data.into_iter();
-        match kind {
-            PushKind::Message => {}
-            // First of all, the pattern.
-            PushKind::PMessage => drop(parts.next()),
-            _ => continue,
-        }
-        if let (Some(Value::BulkString(channel)), Some(Value::BulkString(data))) =
-            (parts.next(), parts.next())
-        {
-            let name = name_of(&channel);
-            intake.put(Message { name, data: data.into(), ..Message::default() });
-        }
+/// What was published, where it is that.
+fn message(PushInfo { kind, data }: PushInfo) -> Option<Message> {
+    let mut parts = data.into_iter();
+    match kind {
+        PushKind::Message => {}
+        // First of all, the pattern.
+        PushKind::PMessage => drop(parts.next()),
+        _ => return None,
     }
+    let (Value::BulkString(channel), Value::BulkString(data)) = (parts.next()?, parts.next()?)
+    else {
+        return None;
+    };
+    Some(Message { name: name_of(&channel), data: data.into(), ..Message::default() })
 }

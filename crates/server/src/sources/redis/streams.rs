@@ -1,4 +1,3 @@
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,7 +51,7 @@ struct Entry {
 
 /// Takes what is added to the streams, for ever. Nothing more is read before the broker has taken
 /// what was, and a new connection goes on where the last one was, so nothing is lost.
-pub(super) async fn run(mut remote: Remote, node: Arc<Node>, source: Rc<Source>) {
+pub(super) async fn run(mut remote: Remote, node: Arc<Node>, source: Arc<Source>) {
     let intake = Intake::new(node, source.clone());
     let mut readings: Vec<Reading> =
         source.streams.iter().map(|key| Reading { key: key.clone(), last: None }).collect();
