@@ -91,8 +91,8 @@ pub(super) async fn metrics(node: &Node, beside: &Beside) -> Response {
     let answered = seen.latencies_ms.len();
     let latency_ms =
         (answered > 0).then(|| seen.latencies_ms.iter().sum::<u64>() as f64 / answered as f64);
-    let error_rate =
-        if seen.commands > 0 { seen.errors as f64 / seen.commands as f64 } else { 0.0 };
+    // What is not understood is an error and never carried out.
+    let error_rate = seen.errors as f64 / seen.commands.max(seen.errors).max(1) as f64;
     let per_second = beside.pace.look(Instant::now(), seen.sent);
     super::json(&json!({
         "message": "WebSocket metrics",
