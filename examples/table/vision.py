@@ -21,6 +21,9 @@ def _decode(jpeg):
 class Vision:
     def __init__(self, empty):
         self._empty = _decode(empty)
+        # A brown ball and the wood around the cloth look alike.
+        self._is_cloth = np.zeros((self._empty.height, self._empty.width), bool)
+        self._is_cloth[camera.MARGIN : -camera.MARGIN, camera.MARGIN : -camera.MARGIN] = True
         self._names = list(camera.COLOURS)
         self._colours = np.array(list(camera.COLOURS.values()), np.float32)
 
@@ -28,7 +31,8 @@ class Vision:
         """The balls that are seen: name → (x, y) in metres."""
         image = _decode(jpeg)
         different = ImageChops.difference(image, self._empty).convert("L")
-        rows, columns = np.nonzero(np.asarray(different) > _DIFFERENT)
+        is_ball = np.asarray(different) > _DIFFERENT
+        rows, columns = np.nonzero(is_ball & self._is_cloth)
         seen = np.asarray(image)[rows, columns].astype(np.float32)
         distances = np.linalg.norm(seen[:, None] - self._colours, axis=2)
         nearest = distances.argmin(axis=1)
@@ -44,12 +48,14 @@ class Vision:
     @staticmethod
     def _centre(places):
         """The middle of the pixels of one ball; edges of other balls may have its colour, too."""
-        if len(places) < _AREA * 0.3:
+        if len(places) < _AREA * 0.6:
             return None
-        middle = np.median(places, axis=0)
-        for _ in range(3):
-            near = places[np.linalg.norm(places - middle, axis=1) < _REACH]
-            if len(near) < _AREA * 0.3:
+        # Where they are densest, first roughly.
+        cells, counts = np.unique(np.floor(places / _REACH), axis=0, return_counts=True)
+        middle = (cells[counts.argmax()] + 0.5) * _REACH
+        for reach in (1.5 * _REACH, _REACH, _REACH, _REACH):
+            near = places[np.linalg.norm(places - middle, axis=1) < reach]
+            if len(near) < _AREA * 0.6:
                 return None
             middle = near.mean(axis=0)
         return middle
