@@ -1,9 +1,10 @@
-use std::cell::{Cell, RefCell};
+/// What the worker and the client's task share of a connection.
+mod peer;
+
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,10 +13,10 @@ use protocol::{CloseReason, Error, ErrorCode, Frame};
 use tokio::io::DuplexStream;
 use websocket::{CloseCode, DecodeError, Decoder, Encoder, Inflater, Limits, Message, Role};
 
-use super::latency::Latency;
+pub(crate) use peer::{Changed, Heartbeat, Peer};
+
 use super::stream::Stream;
 use crate::auth::TOKEN_BYTES_MAX;
-use crate::config::Rate;
 use crate::endpoint::{Arrival, Endpoint};
 use crate::rate::Bucket;
 use crate::worker::{Peer as AnyPeer, Shared, Shell};
@@ -28,183 +29,6 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 const UNFINISHED_HEARTBEATS_MAX: u8 = 2;
 /// Reads of one client before others have their turn.
 const READS_MAX: usize = 8;
-
-/// A WebSocket client's connection.
-pub(crate) struct Peer {
-    stream: Stream,
-    /// The client's task.
-    waker: RefCell<Option<Waker>>,
-    /// Since when the stream takes nothing, in ms of the worker's clock.
-    blocked_since_ms: Cell<Option<u64>>,
-    /// Something was written since the stream last said that it takes more.
-    has_written: Cell<bool>,
-    has_failed: Cell<bool>,
-    is_closing: Cell<bool>,
-    /// Something came since the last heartbeat.
-    is_heard: Cell<bool>,
-    /// When something last came.
-    heard_at: Cell<Instant>,
-    /// Heartbeats for which one message has been unfinished, where one is.
-    unfinished: Cell<Option<u8>>,
-    /// When a ping went out that nothing has answered, in ms of the worker's clock.
-    pinged_at_ms: Cell<Option<u64>>,
-    /// How long answers to pings took.
-    latency: Cell<Latency>,
-    bytes_in: Cell<u64>,
-    /// Bounds that hold from the next message on, where they were changed.
-    changed: Cell<Option<Box<Changed>>>,
-}
-
-/// What a client may send from now on.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Changed {
-    /// Its largest message.
-    pub(crate) message_bytes_max: Option<usize>,
-    /// How many messages in how long, or any number; `None` where that stays.
-    pub(crate) messages: Option<Option<Rate>>,
-}
-
-/// What a heartbeat finds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Heartbeat {
-    /// It lives: ask again.
-    Ping,
-    /// It takes nothing, so it cannot have been asked; its TCP still answers.
-    Slow,
-    /// It was asked and answered nothing.
-    Dead,
-    /// It began a message long ago, and what it sent of that is held since.
-    Unfinished,
-}
-
-impl Peer {
-    fn new(stream: Stream) -> Self {
-        Self {
-            stream,
-            waker: RefCell::new(None),
-            blocked_since_ms: Cell::new(None),
-            has_written: Cell::new(false),
-            has_failed: Cell::new(false),
-            is_closing: Cell::new(false),
-            is_heard: Cell::new(true),
-            heard_at: Cell::new(Instant::now()),
-            unfinished: Cell::new(None),
-            pinged_at_ms: Cell::new(None),
-            latency: Cell::default(),
-            bytes_in: Cell::new(0),
-            changed: Cell::new(None),
-        }
-    }
-
-    /// Bytes that the client sent.
-    pub(crate) fn bytes_in(&self) -> u64 {
-        self.bytes_in.get()
-    }
-
-    /// Changes what the client may send, from its next message on.
-    pub(crate) fn change(&self, changed: Changed) {
-        self.changed.set(Some(Box::new(changed)));
-    }
-
-    /// How long its answers to pings took.
-    pub(crate) fn latency(&self) -> Latency {
-        self.latency.get()
-    }
-
-    /// When something last came.
-    pub(crate) fn heard_at(&self) -> Instant {
-        self.heard_at.get()
-    }
-
-    /// Whether it takes nothing at the moment.
-    pub(crate) fn is_slow(&self) -> bool {
-        self.blocked_since_ms.get().is_some()
-    }
-
-    /// Notes whether a message has begun and not ended.
-    fn note_unfinished(&self, is_unfinished: bool) {
-        self.unfinished.set(is_unfinished.then(|| self.unfinished.get().unwrap_or(0)));
-    }
-
-    fn answered(&self, now_ms: u64) {
-        if let Some(at_ms) = self.pinged_at_ms.take() {
-            let ms = u32::try_from(now_ms.saturating_sub(at_ms)).unwrap_or(u32::MAX);
-            let mut latency = self.latency.get();
-            latency.answered(ms);
-            self.latency.set(latency);
-        }
-    }
-
-    pub(crate) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let written = self.stream.try_write(slices)?;
-        if written > 0 {
-            self.has_written.set(true);
-        }
-        Ok(written)
-    }
-
-    /// The stream takes nothing: its task waits until it does.
-    pub(crate) fn wait_for_room(&self, now_ms: u64) {
-        if self.blocked_since_ms.get().is_none() {
-            self.blocked_since_ms.set(Some(now_ms));
-        }
-        self.wake();
-    }
-
-    /// The stream is broken.
-    pub(crate) fn fail(&self) {
-        self.has_failed.set(true);
-        self.wake();
-    }
-
-    /// Close as soon as everything is written.
-    pub(crate) fn close(&self) {
-        self.is_closing.set(true);
-        self.wake();
-    }
-
-    pub(crate) fn wake(&self) {
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake_by_ref();
-        }
-    }
-
-    /// What waits for the last byte to be written should look again.
-    pub(crate) fn wake_if_closing(&self) {
-        if self.is_closing.get() {
-            self.wake();
-        }
-    }
-
-    /// Looks after the client; `is_read` says whether what it sends is read at the moment.
-    pub(crate) fn heartbeat(&self, now_ms: u64, slow_timeout_ms: u64, is_read: bool) -> Heartbeat {
-        if let Some(since_ms) = self.blocked_since_ms.get() {
-            // The kernel ends connections whose peer does not even answer its probes.
-            if now_ms.saturating_sub(since_ms) >= slow_timeout_ms {
-                self.fail();
-            }
-            return Heartbeat::Slow;
-        }
-        let is_silent = !self.is_heard.replace(false) && self.pinged_at_ms.get().is_some();
-        // After a pause of the whole process its answer may not have been read yet.
-        if is_silent && !self.stream.has_unread(is_read) {
-            return Heartbeat::Dead;
-        }
-        // Who is not read cannot finish.
-        if let Some(heartbeats) = self.unfinished.get().filter(|_| is_read) {
-            if heartbeats >= UNFINISHED_HEARTBEATS_MAX {
-                return Heartbeat::Unfinished;
-            }
-            self.unfinished.set(Some(heartbeats + 1));
-        }
-        if self.pinged_at_ms.replace(Some(now_ms)).is_some() {
-            let mut latency = self.latency.get();
-            latency.missed();
-            self.latency.set(latency);
-        }
-        Heartbeat::Ping
-    }
-}
 
 /// Appends the ping of a heartbeat, with the number by which its answer is known.
 pub(crate) fn push_ping(number: Option<u64>, out: &mut Vec<u8>) {

@@ -12,6 +12,8 @@ mod inbox;
 mod link;
 /// A worker's state beside the engine: sockets, scratch buffers.
 mod shell;
+/// Whether connections live, and how they end.
+mod tending;
 
 use std::cell::RefCell;
 use std::rc::Rc;

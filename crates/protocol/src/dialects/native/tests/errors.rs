@@ -293,7 +293,7 @@ fn calls_and_results_that_break_a_rule() {
         (r#""call":{}"#, "call.command is missing"),
         (
             r#""call":{"command":"a.>"}"#,
-            "call.command: `a.>` is not a topic: `>` may not be part of a topic",
+            "call.command: \"a.>\" is not a topic: `>` may not be part of a topic",
         ),
         (
             r#""call":{"command":"a","timeout_ms":0}"#,
