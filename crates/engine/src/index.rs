@@ -40,6 +40,7 @@ struct Node {
     /// The child for a final `>`.
     any_rest: Option<NodeKey>,
     /// The children for a final `text>`, by how the rest begins.
+    #[expect(clippy::box_collection, reason = "few nodes have one, and all have room for it")]
     rests: Option<Box<HashMap<Box<str>, NodeKey>>>,
     /// Subscriptions with a pattern that ends here, each with the place of that pattern in its
     /// `takes`.

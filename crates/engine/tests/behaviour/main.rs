@@ -1,6 +1,12 @@
 //! What a worker says and asks for, step by step, without a broker that answers by itself.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
 
 /// A worker, and what it said.
 mod world;

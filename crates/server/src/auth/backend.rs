@@ -17,13 +17,16 @@ const KEPT_MAX: usize = 10_000;
 /// When to try again while the backend is away, in ms.
 const RETRY_MS: u64 = 2_000;
 
+/// An answer, and until when it counts.
+type Kept = (Instant, Result<Principal, Error>);
+
 /// A backend that is asked who a request belongs to: it has sessions of its own.
 pub(crate) struct Backend {
     url: reqwest::Url,
     client: reqwest::Client,
     questions: Semaphore,
     keep_for: Duration,
-    kept: Mutex<HashMap<[u8; 32], (Instant, Result<Principal, Error>)>>,
+    kept: Mutex<HashMap<[u8; 32], Kept>>,
 }
 
 /// The credentials of a request.

@@ -33,6 +33,6 @@ impl SharedTokens {
         let is_same = |known: &Sha256Digest| {
             known.iter().zip(digest).fold(0, |all, (a, b)| all | (a ^ b)) == 0
         };
-        self.0.iter().filter(|(known, _)| is_same(known)).last().map(|(_, found)| found.clone())
+        self.0.iter().rfind(|(known, _)| is_same(known)).map(|(_, found)| found.clone())
     }
 }

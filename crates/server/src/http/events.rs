@@ -42,7 +42,6 @@ pub(super) async fn answer<B>(
 }
 
 /// A client of an answer that has no end, known and with a place kept for it.
-#[expect(clippy::result_large_err, reason = "the answer is used at once")]
 pub(super) async fn arrive<B>(
     node: &Node,
     request: &Request<B>,

@@ -31,15 +31,15 @@ pub(crate) fn run(args: Args, out: &mut Output) -> Result {
             out.line(json!({ "profiles": names }).to_string())
         }
         Action::List => {
-            let all = profiles::ALL.iter();
-            all.map(|one| out.line(format!("{:<8}  {}", one.name, one.summary()))).collect()
+            let mut all = profiles::ALL.iter();
+            all.try_for_each(|one| out.line(format!("{:<8}  {}", one.name, one.summary())))
         }
         Action::Show { name } => {
             let text = profiles::named(&name)?.text;
             if out.is_json() {
                 return out.line(json!({ "name": name, "toml": text }).to_string());
             }
-            out.line(text.trim_end().to_owned())
+            out.line(text.trim_end())
         }
     }
 }

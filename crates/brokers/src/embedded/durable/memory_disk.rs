@@ -56,7 +56,8 @@ impl MemoryDisk {
     /// happen to the other.
     pub fn copy(&self) -> Self {
         let contents = self.0.lock();
-        let mut copies: Vec<(Arc<Mutex<Bytes>>, Arc<Mutex<Bytes>>)> = Vec::new();
+        type Shared = Arc<Mutex<Bytes>>;
+        let mut copies: Vec<(Shared, Shared)> = Vec::new();
         let mut copy = |file: &Arc<Mutex<Bytes>>| {
             let known = copies.iter().find(|(before, _)| Arc::ptr_eq(before, file));
             if let Some((_, copied)) = known {

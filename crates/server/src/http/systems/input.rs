@@ -20,7 +20,6 @@ pub(super) struct Sender {
 impl Sender {
     /// Who sent a request to a route beside the endpoint of that path. What the endpoint asks of
     /// its clients it asks of them, too: a page of an origin that it takes, and a token.
-    #[expect(clippy::result_large_err, reason = "the answer is used at once")]
     pub(super) async fn identify(
         node: &Node,
         path: &str,

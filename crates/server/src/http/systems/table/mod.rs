@@ -82,4 +82,4 @@ macro_rules! object {
         object
     }};
 }
-pub(self) use object;
+use object;
