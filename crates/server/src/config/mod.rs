@@ -147,7 +147,11 @@ impl Config {
     /// Whether clients need a token, where something or nothing is said about it.
     pub(crate) fn access(&self, said: Option<Access>) -> Access {
         let unset = if self.auth.checks_tokens() { Access::Required } else { Access::None };
-        said.unwrap_or(unset)
+        match said {
+            // Where none can be checked, one that comes all the same means nothing.
+            Some(Access::Optional) if !self.auth.checks_tokens() => Access::None,
+            _ => said.unwrap_or(unset),
+        }
     }
 
     /// The addresses on which clients are served: that of `listen.public` first.
