@@ -45,6 +45,15 @@ pub fn config(public: SocketAddr, admin: SocketAddr, rest: &str) -> String {
     text + rest
 }
 
+/// Whether somebody listens there. Where nobody does, a socket may connect to itself: its own port
+/// is any free one, and so is the one that it looks for.
+async fn is_listening(address: SocketAddr) -> bool {
+    match TcpStream::connect(address).await {
+        Ok(stream) => stream.local_addr().is_ok_and(|own| own != address),
+        Err(_) => false,
+    }
+}
+
 impl TestServer {
     /// Starts a server within this process.
     pub fn start(rest: &str) -> Self {
@@ -132,7 +141,7 @@ impl TestServer {
             if let Some(status) = self.has_ended() {
                 panic!("the server ended at once, {status}: {}", self.log());
             }
-            if TcpStream::connect(self.admin).await.is_ok()
+            if is_listening(self.admin).await
                 && http::get(self.admin, "/readyz").await.status == 200
             {
                 return;

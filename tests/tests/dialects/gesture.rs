@@ -197,8 +197,7 @@ async fn input_is_taken_from_pages_and_clients_that_may() {
     assert_eq!(send("https://evil.example").await, 403);
     let not_allowed = text.replace("publish = [\"gesture.gesture\"]", "publish = []");
     let (not_allowed, moved) = (not_allowed.replace(&clients.to_string(), "MOVED"), free_address());
-    let anonymous = "[auth.roles.anonymous]\nsubscribe = [\">\"]\n";
-    let text = format!("{}\n{anonymous}", not_allowed.replace("MOVED", &moved.to_string()));
+    let text = not_allowed.replace("MOVED", &moved.to_string());
     let _server = TestServer::start(&text);
     let refused = http::send(moved, "POST", path, &[], gesture.as_bytes()).await;
     assert_eq!(refused.error(403), "forbidden");

@@ -52,7 +52,7 @@ fn features(config: &Config, endpoint: &Endpoint) -> Vec<&'static str> {
         .is_some_and(|audio| endpoint.allow.publish.iter().any(|p| p.overlaps(&audio)));
     let has_commands =
         below(">").is_some_and(|all| config.commands.iter().any(|route| route.name.overlaps(&all)));
-    let needs_token = matches!(endpoint.auth, Some(Access::Required | Access::Optional));
+    let needs_token = config.access_of(endpoint) != Access::None;
     let all = [
         ("events", true),
         ("audio", takes_audio),
