@@ -29,7 +29,8 @@ class SpeechTest(ExampleTest):
         final = await listener.until({"event": "transcription", "is_final": True})
         self.assertEqual(final["text"], SPOKEN.replace(",", ""))
         partial = [m["text"] for m in listener.seen if m.get("is_final") is False]
-        self.assertTrue(partial and final["text"].startswith(partial[0]), partial)
+        # A recogniser may change its mind; what it says last is a beginning of what it ends with.
+        self.assertTrue(partial and final["text"].startswith(partial[-1]), partial)
         # Whoever speaks gets it, too.
         speaker.line('{"event": "transcription", "text": "computer turn on the light in the kitchen"')
 
