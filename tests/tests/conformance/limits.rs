@@ -1,3 +1,5 @@
+use tidings_tests::harness::frame;
+
 use super::for_every_dialect;
 use crate::spoken::Spoken;
 use crate::talker::{Talker, publish, serve};
@@ -6,6 +8,8 @@ for_every_dialect!(
     too_many_subscriptions_are_refused,
     too_many_messages_are_refused,
     too_large_a_message_closes,
+    a_hundred_thousand_subscriptions_are_bounded,
+    text_that_is_none_closes_its_client_alone,
 );
 
 async fn too_many_subscriptions_are_refused(spoken: &Spoken) {
@@ -46,4 +50,34 @@ async fn too_large_a_message_closes(spoken: &Spoken) {
     // Nobody else is closed.
     let mut other = Talker::connect(spoken, &server).await;
     other.settle().await;
+}
+
+async fn a_hundred_thousand_subscriptions_are_bounded(spoken: &Spoken) {
+    let server = serve(spoken, "");
+    let [a, _] = spoken.names;
+    let mut talker = Talker::connect(spoken, &server).await;
+    talker.subscribe(&[a]).await;
+    for part in 0..100 {
+        let many: Vec<String> = (0..1_000).map(|number| format!("n{part}x{number}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        talker.send(&(spoken.subscribe)(&many)).await;
+        talker.settle().await;
+    }
+    let listed = server.get("/v1/connections").await;
+    let held = listed["connections"][0]["subscriptions"].as_array().unwrap().len();
+    assert!((1..=2_000).contains(&held), "{held}");
+    publish(&server, spoken, a, &[1]).await;
+    assert_eq!(talker.numbers(1).await, [1]);
+}
+
+async fn text_that_is_none_closes_its_client_alone(spoken: &Spoken) {
+    let server = serve(spoken, "");
+    let [a, _] = spoken.names;
+    let mut other = Talker::connect(spoken, &server).await;
+    other.subscribe(&[a]).await;
+    let mut talker = Talker::connect(spoken, &server).await;
+    talker.socket.send_raw(&frame::masked(frame::TEXT, b"{\"type\":\"\xff\"}")).await;
+    assert_eq!(talker.socket.close_code().await, 1007);
+    publish(&server, spoken, a, &[1]).await;
+    assert_eq!(other.numbers(1).await, [1]);
 }
