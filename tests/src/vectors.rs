@@ -38,7 +38,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::harness::{Incoming, Reply, Socket, TestServer, frame, http};
+use crate::harness::{Incoming, Reply, Socket, TestServer, eventually, frame, http};
 use placeholders::Found;
 
 /// Plays every transcript of a dialect, in the order of their names, each with clients of its own.
@@ -52,6 +52,11 @@ pub async fn play_all(server: &TestServer, clients: SocketAddr, dialect: &str) {
     for file in files {
         let name = format!("{dialect}/{}", file.file_name().unwrap().display());
         play(server, clients, &name, &std::fs::read_to_string(&file).unwrap()).await;
+        // The next one counts its own clients alone.
+        eventually("the clients of a transcript are gone", || async {
+            server.get("/v1/connections").await["connections"].as_array().unwrap().is_empty()
+        })
+        .await;
     }
 }
 
