@@ -100,6 +100,12 @@ impl Authority {
         Ok(principal)
     }
 
+    /// Whether a key of ours signed a token, which may be over or revoked: then no backend is asked
+    /// for another opinion.
+    pub(crate) fn has_signed(&self, token: &str) -> bool {
+        self.keys.verified(token).is_ok()
+    }
+
     /// What a client may do, at an endpoint that gives `allowed` to all of its clients.
     ///
     /// # Errors

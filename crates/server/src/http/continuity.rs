@@ -27,6 +27,11 @@ pub(super) fn cookie(headers: &HeaderMap) -> Option<Arc<str>> {
     Some(URL_SAFE_NO_PAD.encode(bytes).into())
 }
 
+/// Whether a pair of a `Cookie` header is this cookie.
+pub(super) fn is_ours(pair: &str) -> bool {
+    pair.split_once('=').is_some_and(|(name, _)| name.trim() == NAME)
+}
+
 fn is_one(value: &str) -> bool {
     let mut bytes = [0; RANDOM_BYTES];
     URL_SAFE_NO_PAD.decode_slice(value, &mut bytes) == Ok(RANDOM_BYTES)

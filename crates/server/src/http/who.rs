@@ -3,6 +3,7 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Uri, header};
 use protocol::{Error, ErrorCode};
 
+use super::continuity;
 use super::error::response;
 use super::query;
 use crate::auth::{Asking, Principal, TOKEN_BYTES_MAX};
@@ -87,6 +88,11 @@ pub(super) async fn identify(
     if let Some(Ok(principal)) = known {
         return Ok(Who::Known(principal));
     }
+    if let (Some(Err(error)), Some(token)) = (&known, &token)
+        && authority.has_signed(token)
+    {
+        return Err(error.clone());
+    }
     if let Some(backend) = &authority.backend {
         let asking = asking(&shown, token.as_deref());
         if !asking.is_empty() {
@@ -152,7 +158,13 @@ fn asking(shown: &Shown<'_>, token: Option<&str>) -> Asking {
     };
     // A token may hold what no header can.
     let authorization = authorization.filter(|value| HeaderValue::from_str(value).is_ok());
-    Asking { cookie: line(header::COOKIE), authorization }
+    // Ours says nothing of who somebody is.
+    let others = |line: String| {
+        let pairs = line.split(';').map(str::trim);
+        let pairs: Vec<&str> = pairs.filter(|pair| !continuity::is_ours(pair)).collect();
+        (!pairs.is_empty()).then(|| pairs.join("; "))
+    };
+    Asking { cookie: line(header::COOKIE).and_then(others), authorization }
 }
 
 /// The answer to who is not known, which says how one becomes it (RFC 9110, section 11.6.1).

@@ -63,7 +63,8 @@ impl Shell {
         }
         let (authority, wall_ms) = (self.node.authority(), self.now().wall_ms);
         let checked = authority.check(token, wall_ms, &self.node.revoked);
-        let (Err(_), Some(backend)) = (&checked, authority.backend.clone()) else {
+        let backend = authority.backend.clone().filter(|_| !authority.has_signed(token));
+        let (Err(_), Some(backend)) = (&checked, backend) else {
             return self.authenticated(ticket, &endpoint, checked, shown);
         };
         let authorization = Some(format!("Bearer {token}")).filter(|it| it.is_ascii());

@@ -3,14 +3,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{RawQuery, State};
-use axum::response::Response;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use engine::ClientKey;
+use http::{HeaderMap, Uri};
 use protocol::dialects::spelling::time::iso;
 use protocol::{ClientId, Error, Event, Pattern, Payload, Topic};
 use serde_json::{Map, Value, json};
 
+use super::input::Sender;
 use super::newest::newest;
 use super::pace::Pace;
 use crate::config::Endpoint;
@@ -33,8 +35,12 @@ struct Beside {
 pub(super) fn routes(endpoint: &Endpoint) -> Router<Arc<Node>> {
     let (path, root) = (endpoint.path.as_str().to_owned(), endpoint.root.clone());
     let beside = Arc::new(Beside { path, root, pace: Pace::new() });
-    let status = move |State(node): State<Arc<Node>>, RawQuery(query): RawQuery| async move {
-        status(&node, &beside, query.as_deref()).await
+    let status = move |State(node): State<Arc<Node>>, headers: HeaderMap, uri: Uri| async move {
+        // It tells what was published: who may not connect may not read it here.
+        if let Err(refused) = Sender::identify(&node, &beside.path, &headers, &uri).await {
+            return refused;
+        }
+        status(&node, &beside, uri.query()).await.into_response()
     };
     Router::new().route("/api/ws/status", get(status))
 }
