@@ -204,6 +204,20 @@ async fn input_is_taken_from_pages_and_clients_that_may() {
 }
 
 #[tokio::test]
+async fn a_browser_gets_back_one_of_the_protocols_that_it_offers() {
+    let (text, clients) = profile();
+    let _server = TestServer::start(&text);
+    for (offered, echoed) in
+        [("app, bearer.x.y.z", "app"), ("bearer.x.y.z, app", "app"), ("x.y.z", "x.y.z")]
+    {
+        let header = format!("Sec-WebSocket-Protocol: {offered}\r\n");
+        let socket = Socket::open_unwelcomed(clients, "/", &header).await.unwrap();
+        let head = socket.head.to_ascii_lowercase();
+        assert!(head.contains(&format!("sec-websocket-protocol: {echoed}\r\n")), "{head}");
+    }
+}
+
+#[tokio::test]
 async fn a_message_that_is_too_large_closes() {
     let (text, clients) = profile();
     let _server = TestServer::start(&text);

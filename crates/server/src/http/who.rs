@@ -45,7 +45,7 @@ pub(super) struct Offered<'a> {
     pub(super) names: Vec<&'a str>,
     /// The token.
     pub(super) token: Option<&'a str>,
-    /// The token as it was offered, where nothing else was: browsers want something back.
+    /// What is given back where no name of the dialect's was offered: browsers want something.
     pub(super) alone: Option<&'a str>,
 }
 
@@ -55,7 +55,7 @@ impl<'a> Offered<'a> {
         // Where tokens are not looked at, a dialect that has protocols refuses all others.
         let looks = endpoint.access != Access::None || known.is_empty();
         if !looks || !endpoint.takes(TokenPlace::Protocol) {
-            return Self { names: offered.to_vec(), token: None, alone: None };
+            return Self::of(offered.to_vec(), None, known);
         }
         let stripped = |value: &'a str| value.strip_prefix(BEARER);
         if let [value] = *offered
@@ -66,7 +66,14 @@ impl<'a> Offered<'a> {
         }
         let token = offered.iter().copied().find_map(stripped);
         let names = offered.iter().copied().filter(|value| stripped(value).is_none()).collect();
-        Self { names, token, alone: None }
+        Self::of(names, token, known)
+    }
+
+    /// Browsers give up where none of what they offered comes back: a dialect without names of its
+    /// own takes the first.
+    fn of(names: Vec<&'a str>, token: Option<&'a str>, known: &[&str]) -> Self {
+        let alone = names.first().copied().filter(|_| known.is_empty());
+        Self { names, token, alone }
     }
 }
 
