@@ -6,7 +6,7 @@ import threading
 import urllib.error
 import urllib.request
 import uuid
-from collections import deque
+from itertools import islice
 
 log = logging.getLogger("publisher")
 
@@ -28,8 +28,8 @@ class Publisher:
         self._headers = {"Content-Type": "application/json"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
-        self._queue, self._queue_max = deque(), queue_max
-        self._newest = {}
+        # What waits, in the order of publishing: by id, or by topic where only the newest counts.
+        self._waiting, self._queue_max = {}, queue_max
         self._changed = threading.Condition()
         self._is_closing = False
         self._given_up = threading.Event()
@@ -41,15 +41,15 @@ class Publisher:
         # The id makes trying again harmless: the server stores it once.
         event = {"topic": topic, "data": data, "id": uuid.uuid4().hex}
         with self._changed:
-            if newest_only:
-                self._newest[topic] = event
-            elif len(self._queue) < self._queue_max:
-                self._queue.append(event)
-            else:
+            key = topic if newest_only else event["id"]
+            # It is put at the end again: nothing overtakes what was published after it.
+            self._waiting.pop(key, None)
+            if not newest_only and len(self._waiting) >= self._queue_max:
                 self.dropped += 1
                 if self.dropped == 1 or self.dropped % 1000 == 0:
                     log.warning("the queue is full: %d events dropped", self.dropped)
                 return
+            self._waiting[key] = event
             self._changed.notify()
 
     def close(self, timeout=5.0):
@@ -67,11 +67,9 @@ class Publisher:
 
     def _take(self):
         with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._newest or self._is_closing)
-            batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
-            batch += self._newest.values()
-            self._newest.clear()
-            return batch
+            self._changed.wait_for(lambda: self._waiting or self._is_closing)
+            keys = list(islice(self._waiting, BATCH))
+            return [self._waiting.pop(key) for key in keys]
 
     def _send(self, batch):
         """Tries until the server has taken it, or nobody waits any more."""

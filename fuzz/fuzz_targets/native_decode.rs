@@ -11,7 +11,9 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(requests) = conversation.decode(Frame::Binary(bytes))
         && let [Request { command: Command::Publish(draft), .. }] = &requests[..]
     {
-        assert!(matches!(&draft.payload, Payload::Binary { bytes: data, .. } if bytes.ends_with(data)));
+        assert!(
+            matches!(&draft.payload, Payload::Binary { bytes: data, .. } if bytes.ends_with(data))
+        );
     }
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     match conversation.decode(Frame::Text(text)) {

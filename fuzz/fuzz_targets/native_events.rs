@@ -4,7 +4,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use protocol::dialects::native::{Native, push_event_object};
-use protocol::{Command, Conversation, Dialect, Event, Frame, FrameKind, Payload, Request, StreamName};
+use protocol::{
+    Command, Conversation, Dialect, Event, Frame, FrameKind, Payload, Request, StreamName,
+};
 use serde_json::value::RawValue;
 
 fuzz_target!(|bytes: &[u8]| {

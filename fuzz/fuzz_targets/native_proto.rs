@@ -4,7 +4,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use protocol::dialects::native::NativeProtobuf;
-use protocol::{Command, Conversation, Dialect, Event, Frame, FrameKind, Payload, Request, StreamName};
+use protocol::{
+    Command, Conversation, Dialect, Event, Frame, FrameKind, Payload, Request, StreamName,
+};
 
 fuzz_target!(|bytes: &[u8]| {
     let mut conversation = NativeProtobuf;

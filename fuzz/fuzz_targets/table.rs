@@ -27,10 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = dialect.variant(text);
     }
     let look = dialect.variant(LOOK).expect("a look");
-    let image = Payload::Binary {
-        content_type: "image/jpeg".into(),
-        bytes: bytes.to_vec().into(),
-    };
+    let image = Payload::Binary { content_type: "image/jpeg".into(), bytes: bytes.to_vec().into() };
     let mut payloads = vec![(image, None)];
     // What the native protocol takes for an event is one.
     if let Ok(requests) = Native.decode(frame) {

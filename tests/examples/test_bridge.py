@@ -146,6 +146,20 @@ class PublisherTest(unittest.TestCase):
         self.assertEqual([event["data"] for batch in server.batches for event in batch], [*range(500)])
         self.assertEqual((publisher.published, publisher.dropped), (500, 0))
 
+    def test_nothing_overtakes_what_was_published_before_it(self):
+        server = self.server()
+        server.may_answer.clear()
+        publisher = Publisher(server.url)
+        for number in range(3):
+            publisher.publish("newest", number, newest_only=True)
+            publisher.publish("all", number)
+        server.may_answer.set()
+        self.assertTrue(publisher.close(30))
+        published = [(e["topic"], e["data"]) for batch in server.batches for e in batch]
+        # What the thread took before the server hung came first anyway.
+        self.assertEqual(published[-2:], [("newest", 2), ("all", 2)])
+        self.assertEqual([data for topic, data in published if topic == "all"], [0, 1, 2])
+
     def test_a_failure_is_counted_and_tried_again_with_the_same_id(self):
         server = self.server(failures=2)
         publisher = Publisher(server.url)

@@ -3,6 +3,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -324,9 +325,22 @@ impl Drop for TestServer {
     }
 }
 
-/// An address of the loopback interface that was free a moment ago.
+/// An address of the loopback interface that was free a moment ago, and that nobody gets by
+/// asking for any: its port is below those that systems give out by themselves.
 pub fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 20_000;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    // Test programs that run side by side begin at different places.
+    let begin = std::process::id().wrapping_mul(997);
+    for _ in 0..COUNT {
+        let port = FIRST + begin.wrapping_add(GIVEN.fetch_add(1, Relaxed)) % COUNT;
+        let address = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap()));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+    panic!("no port is free");
 }
 
 /// A directory of a test's own, gone when this is dropped.
