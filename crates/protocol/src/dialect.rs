@@ -33,7 +33,9 @@ pub trait Dialect: Send + Sync {
 
     /// WebSocket subprotocols that select it, the default first; empty where it has none. Dialects
     /// of one name may share an endpoint: the subprotocol chooses among them.
-    fn subprotocols(&self) -> &'static [&'static str];
+    fn subprotocols(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// Whether its clients can say where they go on. Those of others get back what they had, with
     /// [`Message::Restored`], where the server remembers it.

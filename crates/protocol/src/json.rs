@@ -48,6 +48,27 @@ pub fn push_str(out: &mut Vec<u8>, text: &str) {
     }
 }
 
+/// Appends a list, each item as `push_item` writes it.
+pub fn push_list<T>(
+    items: impl IntoIterator<Item = T>,
+    out: &mut Vec<u8>,
+    push_item: impl Fn(T, &mut Vec<u8>),
+) {
+    out.push(b'[');
+    for (place, item) in items.into_iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        push_item(item, out);
+    }
+    out.push(b']');
+}
+
+/// Appends a list of strings.
+pub fn push_str_list<'a>(items: impl IntoIterator<Item = &'a str>, out: &mut Vec<u8>) {
+    push_list(items, out, |item, out| push_str(out, item));
+}
+
 /// Appends an integer.
 pub fn push_u64(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());

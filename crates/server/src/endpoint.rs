@@ -155,15 +155,22 @@ impl Endpoint {
 /// Every WebSocket endpoint of the configuration.
 pub(crate) fn all(node: &Node) -> Vec<Endpoint> {
     let config = node.config();
-    let endpoints = config.endpoints.iter();
-    endpoints
-        .zip(&node.looks.of_endpoints)
-        .map(|(configured, spoken)| {
-            let (path, spoken) = (configured.path.as_str(), spoken.clone());
-            let plain = node.plain_endpoint(path, Transport::WebSocket, spoken);
-            of(&config, configured, plain)
-        })
-        .collect()
+    let endpoints = config.endpoints.iter().zip(&node.looks.of_endpoints);
+    endpoints.map(|(configured, spoken)| websocket(node, &config, configured, spoken)).collect()
+}
+
+/// The first WebSocket endpoint of that path.
+pub(crate) fn at(node: &Node, path: &str) -> Option<Endpoint> {
+    let config = node.config();
+    let mut endpoints = config.endpoints.iter().zip(&node.looks.of_endpoints);
+    let (configured, spoken) = endpoints.find(|(one, _)| one.path.as_str() == path)?;
+    Some(websocket(node, &config, configured, spoken))
+}
+
+fn websocket(node: &Node, config: &Config, configured: &Configured, spoken: &Spoken) -> Endpoint {
+    let path = configured.path.as_str();
+    let plain = node.plain_endpoint(path, Transport::WebSocket, spoken.clone());
+    of(config, configured, plain)
 }
 
 /// The endpoint of server-sent events.

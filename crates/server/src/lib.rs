@@ -57,6 +57,8 @@ mod addresses;
 mod rate;
 /// Tokens that restore a client's id.
 mod session_token;
+/// Questions to the broker.
+mod asking;
 /// Whether events go through.
 mod probe;
 /// Taking up a changed configuration.

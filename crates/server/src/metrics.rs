@@ -134,7 +134,7 @@ impl Figures {
             nats_disconnects: node.nats.as_ref().map_or(0, Nats::disconnects),
             redis_connected: node.services.is_running("redis").into(),
             redis_disconnects: sources.redis_disconnects.load(Ordering::Relaxed),
-            uptime_ms: crate::clock::wall_ms().saturating_sub(node.started_at_ms),
+            uptime_ms: node.uptime_ms(),
             resident_bytes: resident_bytes(),
             kept_events,
             kept_bytes,

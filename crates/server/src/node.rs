@@ -180,6 +180,11 @@ impl Node {
         listeners.find(|(wanted, _)| *wanted == address).map_or(address, |(_, bound)| *bound)
     }
 
+    /// For how long it has been running, in ms.
+    pub(crate) fn uptime_ms(&self) -> u64 {
+        crate::clock::wall_ms().saturating_sub(self.started_at_ms)
+    }
+
     /// Whether publishing and delivery are stopped.
     pub fn is_stopped(&self) -> bool {
         self.is_stopped.load(Ordering::Relaxed)

@@ -19,6 +19,12 @@ pub(crate) fn check_id(id: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether data of this content type are JSON.
+pub(crate) fn is_json(content_type: &str) -> bool {
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case("application/json")
+}
+
 /// Events of one stream, and their places among all that were sent together.
 struct Part {
     stream: StreamIndex,
@@ -53,8 +59,20 @@ pub(crate) async fn append(node: &Node, drafts: Vec<Draft>) -> Vec<Answer> {
             }
         }
     }
-    let unknown = || Err(Error::new(ErrorCode::Internal, "the broker did not answer"));
-    results.into_iter().map(|result| result.unwrap_or_else(unknown)).collect()
+    results.into_iter().map(|result| result.unwrap_or_else(unanswered)).collect()
+}
+
+/// Appends one draft to its stream.
+///
+/// # Errors
+/// What the broker says, or what keeps the draft from it.
+pub(crate) async fn append_one(node: &Node, draft: Draft) -> Answer {
+    append(node, vec![draft]).await.pop().unwrap_or_else(unanswered)
+}
+
+/// What is known of an event of which nothing came back.
+pub(crate) fn unanswered() -> Answer {
+    Err(Error::new(ErrorCode::Internal, "the broker did not answer"))
 }
 
 /// What became of one event.

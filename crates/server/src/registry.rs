@@ -1,5 +1,5 @@
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -375,6 +375,13 @@ impl Registry {
         let is_there =
             |client: &&Connected| endpoints.iter().any(|it| **it == *client.way.endpoint);
         self.state.lock().clients.values().filter(is_there).count()
+    }
+
+    /// How many users there are among the clients at endpoints of this path.
+    pub(crate) fn users_at(&self, endpoint: &str) -> usize {
+        let state = self.state.lock();
+        let here = state.clients.values().filter(|client| *client.way.endpoint == *endpoint);
+        here.filter_map(|client| client.user.as_ref()).collect::<HashSet<_>>().len()
     }
 
     /// Whether there are none.

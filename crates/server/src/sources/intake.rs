@@ -15,7 +15,7 @@ use super::queue::Queue;
 use crate::config::Source;
 use crate::metrics::OfSources;
 use crate::node::Node;
-use crate::publishing::{append, check_id};
+use crate::publishing::{append, check_id, is_json};
 
 /// What the broker does not take at the moment is tried again after this time, and then after
 /// twice as long each time.
@@ -206,11 +206,8 @@ fn payload(data: Bytes, content_type: Option<String>) -> Result<Payload, Error> 
         content_type: content_type.into(),
         bytes: data.clone(),
     };
-    if let Some(content_type) = &content_type {
-        let media_type = content_type.split(';').next().unwrap_or_default().trim();
-        if !media_type.eq_ignore_ascii_case("application/json") {
-            return Ok(of_binary(content_type));
-        }
+    if let Some(content_type) = content_type.as_deref().filter(|it| !is_json(it)) {
+        return Ok(of_binary(content_type));
     }
     if let Ok(json) = serde_json::from_slice::<&RawValue>(&data) {
         check_depth(&data)?;

@@ -229,6 +229,11 @@ impl Shell {
         self.clients.iter().flatten().map(|client| (client.key, client))
     }
 
+    /// The clients that came to a path.
+    pub(crate) fn clients_at(&self, path: &str) -> impl Iterator<Item = (ClientKey, &Client)> {
+        self.clients().filter(move |(_, client)| *client.endpoint.way.endpoint == *path)
+    }
+
     /// Something came in.
     pub(super) fn handle(&mut self, input: Input) {
         let now = self.now();

@@ -1,14 +1,15 @@
 use super::{Asked, Talk};
-use crate::dialects::spelling::codes::push_upper;
+use crate::dialects::spelling::codes::{push_retry_after, push_upper};
+use crate::dialects::spelling::pending::Said;
 use crate::error::{Error, ErrorCode};
-use crate::json::{push_str, push_u64};
-use crate::message::{Answer, Message};
+use crate::json::{push_str, push_str_list, push_u64};
+use crate::message::Message;
 
 impl Talk {
     /// Appends a message; whether there is something to say.
     pub(super) fn tell(&mut self, now_ms: u64, message: &Message, out: &mut Vec<u8>) -> bool {
-        match message {
-            Message::Welcome(welcome) => {
+        match self.pending.said(message) {
+            Some(Said::Welcome(welcome)) => {
                 begin("connection", out);
                 out.extend_from_slice(b",\"message\":\"Connected\"");
                 push_time(now_ms, out);
@@ -17,29 +18,14 @@ impl Talk {
                 out.push(b'}');
                 true
             }
-            Message::Reply { id, result } => {
-                let asked = id.and_then(|id| self.pending.take(id));
-                match (asked, result) {
-                    (_, Err(error)) => push_error(now_ms, error, out),
-                    (Some(asked), Ok(answer)) => push_answer(now_ms, &asked, answer, out),
-                    (None, Ok(_)) => false,
-                }
-            }
-            Message::Error(error) => push_error(now_ms, error, out),
-            // Places in streams and what follows from them have no words here.
-            Message::Replay { .. }
-            | Message::Restored(_)
-            | Message::Gap(_)
-            | Message::Mark(_)
-            | Message::Called { .. }
-            | Message::Call { .. }
-            | Message::Expiring { .. }
-            | Message::Closing { .. } => false,
+            Some(Said::Outcome(_, Err(error))) => push_error(now_ms, error, out),
+            Some(Said::Outcome(Some(asked), Ok(_))) => push_answer(now_ms, &asked, out),
+            Some(Said::Outcome(None, Ok(_))) | None => false,
         }
     }
 }
 
-fn push_answer(now_ms: u64, asked: &Asked, _: &Answer, out: &mut Vec<u8>) -> bool {
+fn push_answer(now_ms: u64, asked: &Asked, out: &mut Vec<u8>) -> bool {
     match asked {
         Asked::Subscribe(channels) => {
             begin("subscribed", out);
@@ -74,14 +60,8 @@ fn push_time(now_ms: u64, out: &mut Vec<u8>) {
 }
 
 fn push_channels(channels: &[String], out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"channels\":[");
-    for (place, channel) in channels.iter().enumerate() {
-        if place > 0 {
-            out.push(b',');
-        }
-        push_str(out, channel);
-    }
-    out.push(b']');
+    out.extend_from_slice(b",\"channels\":");
+    push_str_list(channels.iter().map(String::as_str), out);
 }
 
 fn push_error(now_ms: u64, error: &Error, out: &mut Vec<u8>) -> bool {
@@ -97,10 +77,7 @@ fn push_error(now_ms: u64, error: &Error, out: &mut Vec<u8>) -> bool {
         ErrorCode::BrokerUnavailable => push_str(out, "NETWORK_ERROR"),
         code => push_upper(code, out),
     }
-    if let Some(ms) = error.retry_after_ms {
-        out.extend_from_slice(b",\"retry_after_ms\":");
-        push_u64(out, ms);
-    }
+    push_retry_after(error, out);
     push_time(now_ms, out);
     out.extend_from_slice(b"}}");
     true

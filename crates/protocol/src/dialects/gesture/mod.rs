@@ -43,10 +43,6 @@ impl Dialect for Gesture {
         "gesture"
     }
 
-    fn subprotocols(&self) -> &'static [&'static str] {
-        &[]
-    }
-
     /// At first a client has every channel but one.
     fn open(&self, opening: &Opening<'_>) -> Result<Opened, Error> {
         let (root, mode) = (self.root.clone(), batch::asked(opening)?);
@@ -95,11 +91,7 @@ enum Asked {
 
 impl Conversation for Talk {
     fn decode(&mut self, frame: Frame<'_>) -> Result<Requests, Misspelled> {
-        self.read(frame).map_err(|error| Misspelled {
-            id: Some(self.pending.keep(Asked::Wrong)),
-            error,
-            was_hello: false,
-        })
+        self.read(frame).map_err(|error| self.pending.refuse(Asked::Wrong, error))
     }
 
     fn encode(&mut self, now_ms: u64, message: &Message, out: &mut Vec<u8>) -> Option<FrameKind> {

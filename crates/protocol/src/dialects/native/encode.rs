@@ -1,8 +1,9 @@
 use super::event::push_event_list;
 use crate::close::CloseReason;
 use crate::dialect::FrameKind;
+use crate::dialects::spelling::codes::push_retry_after;
 use crate::error::Error;
-use crate::json::{push_str, push_u64};
+use crate::json::{push_list, push_str, push_str_list, push_u64};
 use crate::message::{Answer, Appended, Message, Subscribed, Welcome};
 use crate::pattern::Pattern;
 use crate::position::{Epoch, Gap, Position, StreamName};
@@ -76,10 +77,7 @@ pub fn push_error(error: &Error, out: &mut Vec<u8>) {
     push(out, error.code.as_str());
     push(out, "\",\"message\":");
     push_str(out, &error.message);
-    if let Some(ms) = error.retry_after_ms {
-        push(out, ",\"retry_after_ms\":");
-        push_u64(out, ms);
-    }
+    push_retry_after(error, out);
     if let Some(details) = &error.details {
         push(out, ",\"details\":");
         push(out, details);
@@ -172,7 +170,7 @@ fn push_answer(answer: &Answer, out: &mut Vec<u8>) {
         }
         Answer::Presence { users, clients } => {
             push(out, "{\"users\":");
-            push_list(users, out, |user, out| push_str(out, user));
+            push_str_list(users.iter().map(|user| &**user), out);
             push(out, ",\"clients\":");
             push_u64(out, *clients);
             push(out, "}");
@@ -184,7 +182,7 @@ fn push_subscribed(subscribed: &Subscribed, out: &mut Vec<u8>) {
     push(out, "{\"subscription\":");
     push_str(out, &subscribed.subscription.to_string());
     push(out, ",\"topics\":");
-    push_list(&subscribed.topics, out, |pattern: &Pattern, out| push_str(out, pattern.as_str()));
+    push_str_list(subscribed.topics.iter().map(Pattern::as_str), out);
     push(out, ",\"positions\":");
     push_positions(&subscribed.positions, out);
     if subscribed.truncated {
@@ -253,17 +251,6 @@ fn push_user(user: Option<&str>, out: &mut Vec<u8>) {
         push(out, ",\"user\":");
         push_str(out, user);
     }
-}
-
-fn push_list<T>(items: &[T], out: &mut Vec<u8>, push_item: impl Fn(&T, &mut Vec<u8>)) {
-    push(out, "[");
-    for (at, item) in items.iter().enumerate() {
-        if at > 0 {
-            push(out, ",");
-        }
-        push_item(item, out);
-    }
-    push(out, "]");
 }
 
 fn push(out: &mut Vec<u8>, text: &str) {

@@ -1,7 +1,7 @@
 use crate::dialect::FrameKind;
 use crate::dialects::spelling::payload::push_value;
 use crate::event::{Audience, Event, Payload};
-use crate::json::{push_str, push_u64};
+use crate::json::{push_list, push_str, push_u64};
 use crate::position::StreamName;
 
 /// Appends a live event as a frame: a text frame with the event's object or, where its data are
@@ -57,14 +57,7 @@ pub fn push_event_object(
 
 /// Appends the events of `stream` as a list of objects.
 pub(super) fn push_event_list(stream: &StreamName, events: &[Event], out: &mut Vec<u8>) {
-    out.push(b'[');
-    for (at, event) in events.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        push_event_object(stream, event, false, out);
-    }
-    out.push(b']');
+    push_list(events, out, |event, out| push_event_object(stream, event, false, out));
 }
 
 /// Opens the object and says what the event is about and where it stands.

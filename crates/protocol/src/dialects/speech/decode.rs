@@ -33,16 +33,12 @@ impl Talk {
         let told = Told { command: command.into_owned(), id };
         match id_error.map_or_else(|| self.carry_out(&told, &message), Err) {
             Ok(requests) => Ok(requests),
-            Err(error) => {
-                let id = Some(self.pending.keep(Asked::Command(told)));
-                Err(Misspelled { id, error, was_hello: false })
-            }
+            Err(error) => Err(self.pending.refuse(Asked::Command(told), error)),
         }
     }
 
     fn wrong(&mut self, word: &'static str, why: Unreadable) -> Misspelled {
-        let id = Some(self.pending.keep(Asked::Wrong(word)));
-        Misspelled { id, error: Error::bad_request(why.to_string()), was_hello: false }
+        self.pending.refuse(Asked::Wrong(word), Error::bad_request(why.to_string()))
     }
 
     fn carry_out(&mut self, told: &Told, message: &Object<'_>) -> Result<Requests, Error> {

@@ -1,35 +1,24 @@
 use super::{ALL, Asked, EVERYTHING, Talk, Told};
 use crate::dialects::native::push_error;
+use crate::dialects::spelling::pending::Said;
 use crate::error::{Error, ErrorCode};
-use crate::json::push_str;
+use crate::json::{push_list, push_str};
 use crate::message::{Answer, Interest, Message};
 
 impl Talk {
     /// Appends a message; whether there is something to say.
     pub(super) fn tell(&mut self, message: &Message, out: &mut Vec<u8>) -> bool {
-        match message {
-            Message::Reply { id, result } => {
-                let asked = id.and_then(|id| self.pending.take(id));
-                self.answer(asked, result, out)
-            }
-            Message::Error(error) => push_error_event(error, None, out),
-            // Listeners are told events and nothing else.
-            Message::Welcome(_)
-            | Message::Replay { .. }
-            | Message::Restored(_)
-            | Message::Gap(_)
-            | Message::Mark(_)
-            | Message::Called { .. }
-            | Message::Call { .. }
-            | Message::Expiring { .. }
-            | Message::Closing { .. } => false,
+        // Listeners are told events, and how what they asked for went.
+        match self.pending.said(message) {
+            Some(Said::Outcome(asked, result)) => self.answer(asked, result, out),
+            Some(Said::Welcome(_)) | None => false,
         }
     }
 
     fn answer(
         &mut self,
         asked: Option<Asked>,
-        result: &Result<Answer, Error>,
+        result: Result<&Answer, &Error>,
         out: &mut Vec<u8>,
     ) -> bool {
         match (asked, result) {
@@ -45,7 +34,7 @@ impl Talk {
         }
     }
 
-    fn push_result(&self, told: &Told, result: &Result<Answer, Error>, out: &mut Vec<u8>) -> bool {
+    fn push_result(&self, told: &Told, result: Result<&Answer, &Error>, out: &mut Vec<u8>) -> bool {
         out.extend_from_slice(b"{\"event\":\"command_result\",\"command\":");
         push_str(out, &told.command);
         match result {
@@ -76,18 +65,15 @@ impl Talk {
 
     /// Appends what the client subscribes to.
     fn push_events(&self, all: &[Interest], out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"events\":[");
-        for (place, interest) in all.iter().enumerate() {
-            if place > 0 {
-                out.push(b',');
-            }
+        out.extend_from_slice(b"{\"events\":");
+        push_list(all, out, |interest, out| {
             let topic = interest.topic.as_str();
             match self.root.strip(topic).unwrap_or(topic) {
                 ALL => push_str(out, EVERYTHING),
                 name => push_str(out, name),
             }
-        }
-        out.extend_from_slice(b"]}");
+        });
+        out.push(b'}');
     }
 }
 

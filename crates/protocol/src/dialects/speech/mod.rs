@@ -59,10 +59,6 @@ impl Dialect for Speech {
         "speech"
     }
 
-    fn subprotocols(&self) -> &'static [&'static str] {
-        &[]
-    }
-
     fn open(&self, opening: &Opening<'_>) -> Result<Opened, Error> {
         let names = opening.parameter("events").unwrap_or_default();
         let names: Vec<&str> =

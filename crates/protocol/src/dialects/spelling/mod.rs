@@ -16,5 +16,5 @@ pub mod pending;
 pub mod batch;
 /// Times as text.
 pub mod time;
-/// Codes of errors.
+/// Codes of errors, and when to try again.
 pub mod codes;

@@ -1,5 +1,9 @@
 use std::collections::VecDeque;
 
+use crate::dialect::Misspelled;
+use crate::error::Error;
+use crate::message::{Answer, Message, Welcome};
+
 /// What answers need that come later, by the ids that requests were given.
 ///
 /// It holds as much as the engine lets one client have unanswered.
@@ -8,6 +12,15 @@ pub struct Pending<T> {
     last: i64,
     /// In the order of ids: answers come in nearly the same order.
     waiting: VecDeque<(i64, T)>,
+}
+
+/// What dialects tell a client besides events whose clients know nothing of places in streams.
+#[derive(Debug)]
+pub enum Said<'m, T> {
+    /// It has connected.
+    Welcome(&'m Welcome),
+    /// How a request went, with what was kept for its answer; errors may be about none.
+    Outcome(Option<T>, Result<&'m Answer, &'m Error>),
 }
 
 impl<T> Default for Pending<T> {
@@ -39,6 +52,32 @@ impl<T> Pending<T> {
             self.waiting = VecDeque::new();
         }
         Some(context)
+    }
+
+    /// Refuses a message of the client, keeping what the error's spelling needs.
+    pub fn refuse(&mut self, context: T, error: Error) -> Misspelled {
+        Misspelled { id: Some(self.keep(context)), error, was_hello: false }
+    }
+
+    /// What a message means to such clients; `None` where they have no word for it.
+    pub fn said<'m>(&mut self, message: &'m Message) -> Option<Said<'m, T>> {
+        match message {
+            Message::Welcome(welcome) => Some(Said::Welcome(welcome)),
+            Message::Reply { id, result } => {
+                Some(Said::Outcome(id.and_then(|id| self.take(id)), result.as_ref()))
+            }
+            Message::Error(error) => Some(Said::Outcome(None, Err(error))),
+            // Places in streams and what follows from them. Commands are confirmed, if at all,
+            // before they are passed on; the close code says why it is over.
+            Message::Replay { .. }
+            | Message::Restored(_)
+            | Message::Gap(_)
+            | Message::Mark(_)
+            | Message::Called { .. }
+            | Message::Call { .. }
+            | Message::Expiring { .. }
+            | Message::Closing { .. } => None,
+        }
     }
 
     /// How many answers are still to come.

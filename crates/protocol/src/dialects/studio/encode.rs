@@ -1,39 +1,27 @@
 use super::{Asked, ERROR, Talk, Told};
 use crate::dialects::spelling::codes::push_upper;
 use crate::dialects::spelling::members::Members;
+use crate::dialects::spelling::pending::Said;
 use crate::error::{Error, ErrorCode};
-use crate::json::{push_str, push_u64};
+use crate::json::{push_str, push_str_list, push_u64};
 use crate::message::{Answer, Interest, Message, Welcome};
 use crate::pattern::Pattern;
 
 impl Talk {
     /// Appends a message; whether there is something to say.
     pub(super) fn tell(&mut self, message: &Message, out: &mut Vec<u8>) -> bool {
-        match message {
-            Message::Welcome(welcome) => push_connected(welcome, out),
-            Message::Reply { id, result } => {
-                let asked = id.and_then(|id| self.pending.take(id));
-                return match (asked, result) {
-                    (Some(asked), result) => self.answer(&asked, result, out),
-                    (None, Ok(_)) => false,
-                    (None, Err(error)) => push_error(error, None, None, out),
-                };
+        match self.pending.said(message) {
+            Some(Said::Welcome(welcome)) => {
+                push_connected(welcome, out);
+                true
             }
-            Message::Error(error) => return push_error(error, None, None, out),
-            // Places in streams have no words here, and the close code says why it is over.
-            Message::Replay { .. }
-            | Message::Restored(_)
-            | Message::Gap(_)
-            | Message::Mark(_)
-            | Message::Called { .. }
-            | Message::Call { .. }
-            | Message::Expiring { .. }
-            | Message::Closing { .. } => return false,
+            Some(Said::Outcome(Some(asked), result)) => self.answer(&asked, result, out),
+            Some(Said::Outcome(None, Err(error))) => push_error(error, None, None, out),
+            Some(Said::Outcome(None, Ok(_))) | None => false,
         }
-        true
     }
 
-    fn answer(&self, asked: &Asked, result: &Result<Answer, Error>, out: &mut Vec<u8>) -> bool {
+    fn answer(&self, asked: &Asked, result: Result<&Answer, &Error>, out: &mut Vec<u8>) -> bool {
         match (asked, result) {
             (Asked::Command(told), Err(error)) => return push_error(error, None, Some(told), out),
             (Asked::Wrong(code), Err(error)) => return push_error(error, Some(code), None, out),
@@ -96,14 +84,9 @@ fn push_connected(welcome: &Welcome, out: &mut Vec<u8>) {
 fn push_events<'a>(kind: &str, names: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"type\":");
     push_str(out, kind);
-    out.extend_from_slice(b",\"data\":{\"events\":[");
-    for (place, name) in names.enumerate() {
-        if place > 0 {
-            out.push(b',');
-        }
-        push_str(out, name);
-    }
-    out.extend_from_slice(b"]}}");
+    out.extend_from_slice(b",\"data\":{\"events\":");
+    push_str_list(names, out);
+    out.extend_from_slice(b"}}");
 }
 
 /// Appends an error, under the code of what was not understood unless something else is the matter.

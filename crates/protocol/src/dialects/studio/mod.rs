@@ -50,10 +50,6 @@ impl Dialect for Studio {
         "studio"
     }
 
-    fn subprotocols(&self) -> &'static [&'static str] {
-        &[]
-    }
-
     fn open(&self, opening: &Opening<'_>) -> Result<Opened, Error> {
         let mode = batch::asked(opening)?;
         let topics = vec![self.names.pattern(ERROR)?];
@@ -123,15 +119,12 @@ impl Wrong {
 
 impl Conversation for Talk {
     fn decode(&mut self, frame: Frame<'_>) -> Result<Requests, Misspelled> {
-        self.read(frame).map_err(|Wrong { code, message }| Misspelled {
-            id: Some(self.pending.keep(Asked::Wrong(code))),
-            error: Error::bad_request(message),
-            was_hello: false,
+        self.read(frame).map_err(|Wrong { code, message }| {
+            self.pending.refuse(Asked::Wrong(code), Error::bad_request(message))
         })
     }
 
-    fn encode(&mut self, now_ms: u64, message: &Message, out: &mut Vec<u8>) -> Option<FrameKind> {
-        let _ = now_ms;
+    fn encode(&mut self, _: u64, message: &Message, out: &mut Vec<u8>) -> Option<FrameKind> {
         self.tell(message, out).then_some(FrameKind::Text)
     }
 }

@@ -74,10 +74,8 @@ impl Talk {
     /// Reads a frame.
     pub(super) fn read(&mut self, frame: Frame<'_>) -> Result<Requests, Misspelled> {
         let read = self.request(frame);
-        let (asked, command) = read.map_err(|(wrong, message)| Misspelled {
-            id: Some(self.pending.keep(Asked::Wrong(wrong))),
-            error: Error::bad_request(message),
-            was_hello: false,
+        let (asked, command) = read.map_err(|(wrong, message)| {
+            self.pending.refuse(Asked::Wrong(wrong), Error::bad_request(message))
         })?;
         let id = Some(self.pending.keep(asked));
         Ok(smallvec![Request { id, command }])

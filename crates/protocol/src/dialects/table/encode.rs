@@ -1,36 +1,25 @@
 use super::Talk;
 use super::decode::Asked;
+use crate::dialects::spelling::codes::push_retry_after;
+use crate::dialects::spelling::pending::Said;
 use crate::dialects::spelling::time::push_iso;
 use crate::error::{Error, ErrorCode};
-use crate::json::{push_str, push_u64};
+use crate::json::{push_str, push_str_list, push_u64};
 use crate::message::{Answer, Interest, Message, Status, Welcome};
 use crate::pattern::Pattern;
 
 impl Talk {
     /// Appends a message; whether it is said at all.
     pub(super) fn push(&mut self, now_ms: u64, message: &Message, out: &mut Vec<u8>) -> bool {
-        match message {
-            Message::Welcome(welcome) => push_welcome(now_ms, welcome, out),
-            Message::Reply { id, result } => {
-                let asked = id.and_then(|id| self.pending.take(id));
-                match (result, asked) {
-                    (Ok(answer), Some(asked)) => {
-                        return self.push_answer(now_ms, &asked, answer, out);
-                    }
-                    (Ok(_), None) => return false,
-                    (Err(error), asked) => push_error(now_ms, error, asked.as_ref(), out),
-                }
+        match self.pending.said(message) {
+            Some(Said::Welcome(welcome)) => push_welcome(now_ms, welcome, out),
+            Some(Said::Outcome(asked, Err(error))) => {
+                push_error(now_ms, error, asked.as_ref(), out);
             }
-            Message::Error(error) => push_error(now_ms, error, None, out),
-            // Clients of this dialect know nothing of these.
-            Message::Replay { .. }
-            | Message::Restored(_)
-            | Message::Gap(_)
-            | Message::Mark(_)
-            | Message::Called { .. }
-            | Message::Call { .. }
-            | Message::Expiring { .. }
-            | Message::Closing { .. } => return false,
+            Some(Said::Outcome(Some(asked), Ok(answer))) => {
+                return self.push_answer(now_ms, &asked, answer, out);
+            }
+            Some(Said::Outcome(None, Ok(_))) | None => return false,
         }
         true
     }
@@ -99,11 +88,11 @@ impl Talk {
     ) {
         begin(kind, now_ms, out);
         push(out, ",\"streams\":");
-        push_list(lists.names, out);
+        push_str_list(lists.names, out);
         push(out, ",\"all_subscriptions\":");
-        push_list(self.names(lists.all), out);
+        push_str_list(self.names(lists.all), out);
         push(out, ",\"rejected\":");
-        push_list(lists.rejected.iter().map(String::as_str), out);
+        push_str_list(lists.rejected.iter().map(String::as_str), out);
         end(now_ms, out);
     }
 
@@ -127,7 +116,7 @@ impl Talk {
         push(out, ",\"uptime\":");
         push_decimal(out, now_ms.saturating_sub(link.connected_at_ms) as f64 / 1e3);
         push(out, ",\"subscriptions\":");
-        push_list(self.names(&status.interests), out);
+        push_str_list(self.names(&status.interests), out);
         push(out, ",\"message_count\":");
         push_u64(out, status.events_out + status.messages_in);
         push(out, ",\"bytes_sent\":");
@@ -173,10 +162,7 @@ fn push_error(now_ms: u64, error: &Error, asked: Option<&Asked>, out: &mut Vec<u
     }
     push(out, ",\"message\":");
     push_str(out, &error.message);
-    if let Some(ms) = error.retry_after_ms {
-        push(out, ",\"retry_after_ms\":");
-        push_u64(out, ms);
-    }
+    push_retry_after(error, out);
     end(now_ms, out);
 }
 
@@ -192,17 +178,6 @@ fn end(now_ms: u64, out: &mut Vec<u8>) {
     push(out, "},\"timestamp\":");
     push_iso(now_ms, out);
     push(out, "}");
-}
-
-fn push_list<'n>(names: impl Iterator<Item = &'n str>, out: &mut Vec<u8>) {
-    push(out, "[");
-    for (at, name) in names.enumerate() {
-        if at > 0 {
-            push(out, ",");
-        }
-        push_str(out, name);
-    }
-    push(out, "]");
 }
 
 /// Three decimals are as many as these figures are worth.

@@ -65,10 +65,6 @@ impl Dialect for Table {
         NAME
     }
 
-    fn subprotocols(&self) -> &'static [&'static str] {
-        &[]
-    }
-
     fn open(&self, opening: &Opening<'_>) -> Result<Opened, Error> {
         Ok(Opened::new(Talk {
             vocabulary: self.vocabulary.clone(),

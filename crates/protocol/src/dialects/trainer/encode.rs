@@ -1,46 +1,32 @@
 use super::{Asked, Code, Talk, Told, Wanted};
-use crate::dialects::spelling::codes::push_upper;
+use crate::dialects::spelling::codes::{push_retry_after, push_upper};
+use crate::dialects::spelling::pending::Said;
 use crate::dialects::spelling::time::push_iso;
 use crate::error::{Error, ErrorCode};
-use crate::json::{push_str, push_u64};
+use crate::json::{push_str, push_str_list};
 use crate::message::{Answer, Interest, Message};
 
 impl Talk {
     /// Appends a message; whether there is something to say.
     pub(super) fn tell(&mut self, now_ms: u64, message: &Message, out: &mut Vec<u8>) -> bool {
-        match message {
-            Message::Welcome(welcome) => {
+        match self.pending.said(message) {
+            Some(Said::Welcome(welcome)) => {
                 begin("connection_established", out);
                 member("client_id", &welcome.client.to_string(), out);
                 end(now_ms, out);
+                true
             }
-            Message::Reply { id, result } => {
-                let asked = id.and_then(|id| self.pending.take(id));
-                return match (asked, result) {
-                    (Some(asked), result) => self.answer(now_ms, &asked, result, out),
-                    (None, Ok(_)) => false,
-                    (None, Err(error)) => push_error(now_ms, error, None, out),
-                };
-            }
-            Message::Error(error) => return push_error(now_ms, error, None, out),
-            // Commands are confirmed before they are passed on; places in streams have no words.
-            Message::Replay { .. }
-            | Message::Restored(_)
-            | Message::Gap(_)
-            | Message::Mark(_)
-            | Message::Called { .. }
-            | Message::Call { .. }
-            | Message::Expiring { .. }
-            | Message::Closing { .. } => return false,
+            Some(Said::Outcome(Some(asked), result)) => self.answer(now_ms, &asked, result, out),
+            Some(Said::Outcome(None, Err(error))) => push_error(now_ms, error, None, out),
+            Some(Said::Outcome(None, Ok(_))) | None => false,
         }
-        true
     }
 
     fn answer(
         &self,
         now_ms: u64,
         asked: &Asked,
-        result: &Result<Answer, Error>,
+        result: Result<&Answer, &Error>,
         out: &mut Vec<u8>,
     ) -> bool {
         match (asked, result) {
@@ -97,7 +83,7 @@ fn push_received(now_ms: u64, told: &Told, out: &mut Vec<u8>) {
     end(now_ms, out);
 }
 
-fn push_result(now_ms: u64, told: &Told, result: &Result<Answer, Error>, out: &mut Vec<u8>) {
+fn push_result(now_ms: u64, told: &Told, result: Result<&Answer, &Error>, out: &mut Vec<u8>) {
     begin("command_result", out);
     member("command", &told.command, out);
     push_room(told.room.as_deref(), out);
@@ -113,7 +99,7 @@ fn push_result(now_ms: u64, told: &Told, result: &Result<Answer, Error>, out: &m
             out.extend_from_slice(b",\"ok\":false,\"error\":{\"code\":");
             push_upper(error.code, out);
             member("message", &error.message, out);
-            push_retry(error, out);
+            push_retry_after(error, out);
             if let Some(details) = &error.details {
                 out.extend_from_slice(b",\"details\":");
                 out.extend_from_slice(details.as_bytes());
@@ -139,16 +125,9 @@ fn push_error(now_ms: u64, error: &Error, code: Option<Code>, out: &mut Vec<u8>)
         }
     }
     member("message", &error.message, out);
-    push_retry(error, out);
+    push_retry_after(error, out);
     end(now_ms, out);
     true
-}
-
-fn push_retry(error: &Error, out: &mut Vec<u8>) {
-    if let Some(ms) = error.retry_after_ms {
-        out.extend_from_slice(b",\"retry_after_ms\":");
-        push_u64(out, ms);
-    }
 }
 
 fn begin(kind: &str, out: &mut Vec<u8>) {
@@ -172,14 +151,8 @@ fn push_room(room: Option<&str>, out: &mut Vec<u8>) {
 fn push_list<'a>(name: &str, items: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
     out.push(b',');
     push_str(out, name);
-    out.extend_from_slice(b":[");
-    for (place, item) in items.enumerate() {
-        if place > 0 {
-            out.push(b',');
-        }
-        push_str(out, item);
-    }
-    out.push(b']');
+    out.push(b':');
+    push_str_list(items, out);
 }
 
 fn end(now_ms: u64, out: &mut Vec<u8>) {

@@ -49,10 +49,6 @@ impl Dialect for Trainer {
         "trainer"
     }
 
-    fn subprotocols(&self) -> &'static [&'static str] {
-        &[]
-    }
-
     fn open(&self, opening: &Opening<'_>) -> Result<Opened, Error> {
         let (names, mode) = (self.names.clone(), batch::asked(opening)?);
         Ok(Opened::new(Talk { names, mode, pending: Pending::default() }))
@@ -151,10 +147,8 @@ impl Wrong {
 
 impl Conversation for Talk {
     fn decode(&mut self, frame: Frame<'_>) -> Result<Requests, Misspelled> {
-        self.read(frame).map_err(|Wrong { code, message }| Misspelled {
-            id: Some(self.pending.keep(Asked::Wrong(code))),
-            error: Error::bad_request(message),
-            was_hello: false,
+        self.read(frame).map_err(|Wrong { code, message }| {
+            self.pending.refuse(Asked::Wrong(code), Error::bad_request(message))
         })
     }
 

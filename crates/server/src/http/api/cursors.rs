@@ -5,9 +5,8 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use engine::{Cursor, CursorQuery, Device};
-use protocol::{Error, ErrorCode};
+use protocol::Error;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 
 use super::Result;
 use crate::http::query::{self, pairs};
@@ -35,10 +34,8 @@ pub(super) async fn list(
     }
     let limit = query.limit;
     query.limit += 1;
-    let (answer, answered) = oneshot::channel();
-    node.broker.cursors(stream, query, Box::new(move |found| drop(answer.send(found))));
-    let silent = || Error::new(ErrorCode::BrokerUnavailable, "the broker did not answer");
-    let mut found = answered.await.map_err(|_| silent())??;
+    let mut found =
+        crate::asking::asked(|answer| node.broker.cursors(stream, query, answer)).await?;
     let more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|(device, _)| spell_place(device));

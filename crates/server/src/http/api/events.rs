@@ -6,10 +6,10 @@ use engine::{Action, Grants, Selector, StreamIndex, Viewer};
 use http::{HeaderMap, Uri};
 use protocol::dialects::native::{HISTORY_EVENTS_DEFAULT, push_event_object};
 use protocol::json::{push_str, push_u64};
-use protocol::{Answer, ClientId, Epoch, Error, ErrorCode, History, Pattern, SEQ_MAX, StreamName};
-use tokio::sync::oneshot;
+use protocol::{Answer, ClientId, Epoch, Error, History, Pattern, SEQ_MAX, StreamName};
 
 use super::Result;
+use crate::asking::{asked, silent};
 use crate::auth::Principal;
 use crate::http::error::response;
 use crate::http::query::{limit, pairs};
@@ -100,11 +100,10 @@ async fn answer(
     history: History,
     with_audience: bool,
 ) -> Result<Response> {
-    let (answer, answered) = oneshot::channel();
-    let answer = Box::new(move |result| drop(answer.send(result)));
-    engine::history::read(node.broker.clone(), stream, selector, history, answer);
-    let silent = || Error::new(ErrorCode::BrokerUnavailable, "the broker did not answer");
-    let found = answered.await.map_err(|_| silent())??;
+    let found = asked(|answer| {
+        engine::history::read(node.broker.clone(), stream, selector, history, answer);
+    });
+    let found = found.await?;
     let Answer::History { stream: name, epoch, events, after, more } = found else {
         return Err(silent().into());
     };

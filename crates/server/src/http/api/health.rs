@@ -57,7 +57,7 @@ pub(super) async fn health(State(node): State<Arc<Node>>) -> Response {
         "commands": commands,
         "node": &*node.name,
         "version": env!("CARGO_PKG_VERSION"),
-        "uptime_ms": crate::clock::wall_ms().saturating_sub(node.started_at_ms),
+        "uptime_ms": node.uptime_ms(),
         "connections": node.registry.len(),
         "streams": super::streams::listed(&node).count(),
         "workers": node.inboxes().len(),

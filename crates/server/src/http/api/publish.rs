@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use super::{Result, json};
 use crate::node::Node;
-use crate::publishing::{append, check_id};
+use crate::publishing::{append, append_one, check_id, is_json, unanswered};
 
 /// One event of `POST /v1/publish`.
 #[derive(Deserialize)]
@@ -89,8 +89,7 @@ fn array_of(results: Vec<Option<std::result::Result<Appended, Error>>>) -> Vec<u
         if place > 0 {
             out.push(b',');
         }
-        let unknown = || Err(Error::new(ErrorCode::Internal, "the broker did not answer"));
-        match result.unwrap_or_else(unknown) {
+        match result.unwrap_or_else(unanswered) {
             Ok(appended) => push_appended(&appended, &mut out),
             Err(error) => push_error_object(&error, &mut out),
         }
@@ -158,16 +157,13 @@ pub(super) async fn publish_raw(
         audience(text("tidings-user")?, text("tidings-group")?, text("tidings-client")?)?;
     draft.id = text("idempotency-key")?.map(id_of).transpose()?;
     let mut out = Vec::new();
-    for result in append(&node, vec![draft]).await {
-        push_appended(&result?, &mut out);
-    }
+    push_appended(&append_one(&node, draft).await?, &mut out);
     Ok(json(out))
 }
 
 fn payload_of(content_type: Option<String>, body: Bytes) -> std::result::Result<Payload, Error> {
     let content_type = content_type.unwrap_or_else(|| "application/octet-stream".into());
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    if !media_type.eq_ignore_ascii_case("application/json") {
+    if !is_json(&content_type) {
         return Ok(Payload::Binary { content_type: content_type.into(), bytes: body });
     }
     check_depth(&body)?;

@@ -9,7 +9,7 @@ use crate::http::error::response;
 use crate::http::upgrade::is_origin_allowed;
 use crate::http::who::{self, Shown, Who};
 use crate::node::Node;
-use crate::publishing::append;
+use crate::publishing::append_one;
 
 /// Who sent what a route takes in, and what it may do.
 pub(super) struct Sender {
@@ -64,21 +64,11 @@ impl Sender {
         if let Some(user) = &self.principal.user {
             draft.publisher = Publisher::User(user.clone());
         }
-        publish(node, draft).await
+        append_one(node, draft).await.map(drop)
     }
 }
 
-/// Publishes an event.
-///
-/// # Errors
-/// What the broker says.
-pub(super) async fn publish(node: &Node, draft: Draft) -> Result<(), Error> {
-    let silent = || Err(Error::new(ErrorCode::Internal, "the broker did not answer"));
-    append(node, vec![draft]).await.pop().unwrap_or_else(silent).map(drop)
-}
-
 fn beside(node: &Node, path: &str) -> Result<Endpoint, Error> {
-    let mut endpoints = crate::endpoint::all(node).into_iter();
     let gone = || Error::new(ErrorCode::NotFound, "its endpoint is gone");
-    endpoints.find(|endpoint| *endpoint.way.endpoint == *path).ok_or_else(gone)
+    crate::endpoint::at(node, path).ok_or_else(gone)
 }

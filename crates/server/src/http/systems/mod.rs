@@ -16,6 +16,7 @@ mod trainer;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::response::Response;
 use protocol::Topic;
 
 use crate::config::Endpoint;
@@ -57,4 +58,21 @@ pub(super) fn images(endpoint: &Endpoint) -> Option<(&'static str, Topic)> {
 /// The paths of the routes beside an endpoint.
 pub(crate) fn paths(endpoint: &Endpoint) -> &'static [&'static str] {
     of(endpoint).map_or(&[], |system| system.paths)
+}
+
+fn json(value: &serde_json::Value) -> Response {
+    crate::http::api::json(value.to_string().into_bytes())
+}
+
+/// How the server is, in one word: `usual` where nothing is the matter.
+fn state<'a>(node: &Node, usual: &'a str) -> &'a str {
+    match (node.is_draining(), node.is_stopped()) {
+        (true, _) => "draining",
+        (_, true) => "stopped",
+        _ => usual,
+    }
+}
+
+fn tenths(figure: f64) -> f64 {
+    (figure * 10.0).round() / 10.0
 }

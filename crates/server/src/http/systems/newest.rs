@@ -1,7 +1,7 @@
 use engine::{Locate, Page, Segment, Selector, StreamIndex, Viewer};
-use protocol::{ClientId, Error, ErrorCode, Event, Pattern};
-use tokio::sync::oneshot;
+use protocol::{ClientId, Error, Event, Pattern};
 
+use crate::asking::asked;
 use crate::node::Node;
 
 /// About how much a read brings: one event is wanted.
@@ -51,14 +51,4 @@ async fn last(
         }
         after = page.scanned_to;
     }
-}
-
-/// Asks the broker and waits for its answer.
-async fn asked<T: Send + 'static>(
-    ask: impl FnOnce(engine::Answer<Result<T, Error>>),
-) -> Result<T, Error> {
-    let (answer, answered) = oneshot::channel();
-    ask(Box::new(move |result| drop(answer.send(result))));
-    let silent = || Error::new(ErrorCode::BrokerUnavailable, "the broker did not answer");
-    answered.await.map_err(|_| silent())?
 }

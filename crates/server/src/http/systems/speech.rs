@@ -7,6 +7,7 @@ use axum::routing::get;
 use protocol::Pattern;
 use serde_json::json;
 
+use super::state;
 use crate::config::{Access, Config, Endpoint};
 use crate::node::Node;
 
@@ -24,22 +25,14 @@ pub(super) fn routes(endpoint: &Endpoint) -> Router<Arc<Node>> {
 fn status(node: &Node, path: &str) -> Response {
     let config = node.config();
     let endpoint = config.endpoints.iter().find(|endpoint| endpoint.path.as_str() == path);
-    let status = match (node.is_draining(), node.is_stopped()) {
-        (true, _) => "draining",
-        (_, true) => "stopped",
-        _ => endpoint.map_or("online", |endpoint| endpoint.status.as_str()),
-    };
-    let all = node.registry.list(None, None, usize::MAX);
-    let here = all.iter().filter(|(_, client)| *client.way.endpoint == *path).count();
-    let uptime_ms = crate::clock::wall_ms().saturating_sub(node.started_at_ms);
-    let answer = json!({
-        "status": status,
+    let usual = endpoint.map_or("online", |endpoint| endpoint.status.as_str());
+    super::json(&json!({
+        "status": state(node, usual),
         "version": env!("CARGO_PKG_VERSION"),
-        "uptime": uptime_ms as f64 / 1e3,
+        "uptime": node.uptime_ms() as f64 / 1e3,
         "active_features": endpoint.map(|endpoint| features(&config, endpoint)),
-        "active_connections": here,
-    });
-    crate::http::api::json(answer.to_string().into_bytes())
+        "active_connections": node.registry.count_at(&[path.to_owned()]),
+    }))
 }
 
 /// What clients of an endpoint can do here.

@@ -1,4 +1,3 @@
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::Router;
@@ -7,6 +6,7 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::json;
 
+use super::state;
 use crate::config::Endpoint;
 use crate::node::Node;
 
@@ -22,29 +22,16 @@ pub(super) fn routes(endpoint: &Endpoint) -> Router<Arc<Node>> {
 
 /// `GET /health`: who is connected, and how many events wait for slow clients.
 async fn health(node: &Node, path: &str) -> Response {
-    let all = node.registry.list(None, None, usize::MAX);
-    let here: Vec<_> = all.iter().filter(|(_, client)| *client.way.endpoint == *path).collect();
-    let users: HashSet<_> = here.iter().filter_map(|(_, client)| client.user.as_ref()).collect();
-    let mut waiting = 0;
-    for worker in 0..node.inboxes().len() {
-        let of_worker = here.iter().filter(|(_, client)| client.worker == worker);
-        let keys: Vec<_> = of_worker.map(|(_, client)| client.key).collect();
-        let lag = node.ask(worker, move |shell| {
-            let views = keys.iter().filter_map(|key| shell.engine.view(*key));
-            views.map(|view| view.lag_events).sum::<u64>()
-        });
-        waiting += lag.answer().await.unwrap_or(0);
-    }
-    let status = match (node.is_draining(), node.is_stopped()) {
-        (true, _) => "draining",
-        (_, true) => "stopped",
-        _ => "healthy",
-    };
-    let answer = json!({
-        "status": status,
-        "active_connections": here.len(),
-        "active_users": users.len(),
-        "message_queue_size": waiting,
+    let at: Arc<str> = path.into();
+    let lags = node.ask_all(move |shell| {
+        let keys = shell.clients_at(&at).map(|(key, _)| key);
+        keys.filter_map(|key| shell.engine.view(key)).map(|view| view.lag_events).sum::<u64>()
     });
-    crate::http::api::json(answer.to_string().into_bytes())
+    let waiting: u64 = lags.await.into_iter().sum();
+    super::json(&json!({
+        "status": state(node, "healthy"),
+        "active_connections": node.registry.count_at(&[path.to_owned()]),
+        "active_users": node.registry.users_at(path),
+        "message_queue_size": waiting,
+    }))
 }

@@ -6,7 +6,6 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use engine::ClientKey;
 use http::{HeaderMap, Uri};
 use protocol::dialects::spelling::time::iso;
 use protocol::{ClientId, Error, Event, Pattern, Payload, Topic};
@@ -15,6 +14,7 @@ use serde_json::{Map, Value, json};
 use super::input::Sender;
 use super::newest::newest;
 use super::pace::Pace;
+use super::tenths;
 use crate::config::Endpoint;
 use crate::http::error::ApiError;
 use crate::http::query::pairs;
@@ -26,14 +26,14 @@ pub(super) const PATHS: &[&str] = &["/api/ws/status"];
 
 /// What the routes know of the endpoint beside which they are.
 struct Beside {
-    path: String,
+    path: Arc<str>,
     root: Option<Topic>,
     pace: Pace,
 }
 
 /// The routes beside an endpoint.
 pub(super) fn routes(endpoint: &Endpoint) -> Router<Arc<Node>> {
-    let (path, root) = (endpoint.path.as_str().to_owned(), endpoint.root.clone());
+    let (path, root) = (endpoint.path.as_str().into(), endpoint.root.clone());
     let beside = Arc::new(Beside { path, root, pace: Pace::new() });
     let status = move |State(node): State<Arc<Node>>, headers: HeaderMap, uri: Uri| async move {
         // It tells what was published: who may not connect may not read it here.
@@ -49,7 +49,7 @@ pub(super) fn routes(endpoint: &Endpoint) -> Router<Arc<Node>> {
 /// that told of itself last.
 async fn status(node: &Node, beside: &Beside, query: Option<&str>) -> Result<Response, ApiError> {
     let room = pairs(query).into_iter().find(|(name, _)| name == "room").map(|(_, room)| room);
-    let audience = Audience::gather(node, beside).await;
+    let audience = Audience::gather(node, beside.path.clone()).await;
     let answer = json!({
         "active_connections": audience.sent.len(),
         "training_state": training_state(node, beside, room.as_deref()).await?,
@@ -57,11 +57,7 @@ async fn status(node: &Node, beside: &Beside, query: Option<&str>) -> Result<Res
         "messages_per_second": tenths(beside.pace.look(Instant::now(), audience.sent)),
         "timestamp": iso(crate::clock::wall_ms()).to_string(),
     });
-    Ok(crate::http::api::json(answer.to_string().into_bytes()))
-}
-
-fn tenths(figure: f64) -> f64 {
-    (figure * 10.0).round() / 10.0
+    Ok(super::json(&answer))
 }
 
 /// The clients of an endpoint at one moment.
@@ -74,23 +70,10 @@ struct Audience {
 }
 
 impl Audience {
-    async fn gather(node: &Node, beside: &Beside) -> Self {
-        let all = node.registry.list(None, None, usize::MAX);
-        let here = all.into_iter().filter(|(_, client)| *client.way.endpoint == *beside.path);
-        let mut by_worker: BTreeMap<usize, Vec<(ClientId, ClientKey)>> = BTreeMap::new();
-        for (id, client) in here {
-            by_worker.entry(client.worker).or_default().push((id, client.key));
-        }
-        let look = |clients: Vec<(ClientId, ClientKey)>| {
-            move |shell: &mut Shell| Self::of(shell, &clients)
-        };
-        let asked: Vec<_> = by_worker
-            .into_iter()
-            .map(|(worker, clients)| node.ask(worker, look(clients)))
-            .collect();
+    async fn gather(node: &Node, path: Arc<str>) -> Self {
         let mut sum = Self::default();
-        for answer in asked {
-            let Self { subscriptions, sent } = answer.answer().await.unwrap_or_default();
+        for Self { subscriptions, sent } in node.ask_all(move |shell| Self::of(shell, &path)).await
+        {
             sum.sent.extend(sent);
             for (event, count) in subscriptions {
                 *sum.subscriptions.entry(event).or_default() += count;
@@ -99,11 +82,12 @@ impl Audience {
         sum
     }
 
-    fn of(shell: &Shell, clients: &[(ClientId, ClientKey)]) -> Self {
+    /// Those of one worker.
+    fn of(shell: &Shell, path: &str) -> Self {
         let mut found = Self::default();
-        for (id, key) in clients {
-            let Some(view) = shell.engine.view(*key) else { continue };
-            found.sent.insert(*id, view.counts.events_out);
+        for (key, client) in shell.clients_at(path) {
+            let Some(view) = shell.engine.view(key) else { continue };
+            found.sent.insert(client.id, view.counts.events_out);
             let events = view.topics.iter().filter_map(|topic| topic.tokens().last());
             for event in events.collect::<HashSet<_>>() {
                 *found.subscriptions.entry(event.to_owned()).or_default() += 1;

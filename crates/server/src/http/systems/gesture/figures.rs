@@ -1,13 +1,14 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::response::{IntoResponse, Response};
-use engine::ClientKey;
 use http::StatusCode;
 use protocol::ClientId;
 use serde_json::json;
 
 use super::Beside;
+use crate::http::systems::{json, tenths};
 use crate::node::Node;
 use crate::probe::{Probe, probe};
 use crate::worker::{Peer, Shell};
@@ -22,15 +23,14 @@ pub(super) async fn health(node: &Node) -> Response {
     for (service, is_running) in node.services.all() {
         services.insert(service.to_string(), state(is_running).into());
     }
-    let now_ms = crate::clock::wall_ms();
     let body = json!({
         "status": if is_healthy { "healthy" } else { "unhealthy" },
-        "timestamp": now_ms,
-        "uptime": now_ms.saturating_sub(node.started_at_ms) as f64 / 1e3,
+        "timestamp": crate::clock::wall_ms(),
+        "uptime": node.uptime_ms() as f64 / 1e3,
         "services": services,
         "reasons": reasons,
     });
-    let answer = super::json(&body);
+    let answer = json(&body);
     if is_healthy { answer } else { (StatusCode::SERVICE_UNAVAILABLE, answer).into_response() }
 }
 
@@ -46,18 +46,9 @@ struct Seen {
 }
 
 impl Seen {
-    async fn gather(node: &Node, path: &str) -> Self {
-        let all = node.registry.list(None, None, usize::MAX);
-        let here: Vec<_> = all.iter().filter(|(_, client)| *client.way.endpoint == *path).collect();
-        let mut asked = Vec::new();
-        for worker in 0..node.inboxes().len() {
-            let of_worker = here.iter().filter(|(_, client)| client.worker == worker);
-            let keys: Vec<_> = of_worker.map(|(id, client)| (*id, client.key)).collect();
-            asked.push(node.ask(worker, move |shell: &mut Shell| Self::of(shell, &keys)));
-        }
+    async fn gather(node: &Node, path: Arc<str>) -> Self {
         let mut sum = Self::default();
-        for answer in asked {
-            let part: Self = answer.answer().await.unwrap_or_default();
+        for part in node.ask_all(move |shell| Self::of(shell, &path)).await {
             sum.sent.extend(part.sent);
             sum.received += part.received;
             sum.latencies_ms.extend(part.latencies_ms);
@@ -67,15 +58,16 @@ impl Seen {
         sum
     }
 
-    fn of(shell: &Shell, clients: &[(ClientId, ClientKey)]) -> Self {
+    /// Those of one worker.
+    fn of(shell: &Shell, path: &str) -> Self {
         let counters = shell.engine.counters();
         let mut seen =
             Self { errors: counters.errors, commands: counters.commands, ..Self::default() };
-        for (id, key) in clients {
-            let Some(view) = shell.engine.view(*key) else { continue };
-            seen.sent.insert(*id, view.counts.events_out);
+        for (key, client) in shell.clients_at(path) {
+            let Some(view) = shell.engine.view(key) else { continue };
+            seen.sent.insert(client.id, view.counts.events_out);
             seen.received += view.counts.commands_in;
-            if let Some(Peer::WebSocket(peer)) = shell.client(*key).map(|client| &client.peer) {
+            if let Peer::WebSocket(peer) = &client.peer {
                 seen.latencies_ms.extend(peer.latency().last_ms());
             }
         }
@@ -85,7 +77,7 @@ impl Seen {
 
 /// `GET /api/metrics/websocket`: of the clients that are connected now.
 pub(super) async fn metrics(node: &Node, beside: &Beside) -> Response {
-    let seen = Seen::gather(node, &beside.path).await;
+    let seen = Seen::gather(node, beside.path.clone()).await;
     let connected = seen.sent.len();
     let sent: u64 = seen.sent.values().sum();
     let answered = seen.latencies_ms.len();
@@ -94,13 +86,13 @@ pub(super) async fn metrics(node: &Node, beside: &Beside) -> Response {
     // What is not understood is an error and never carried out.
     let error_rate = seen.errors as f64 / seen.commands.max(seen.errors).max(1) as f64;
     let per_second = beside.pace.look(Instant::now(), seen.sent);
-    super::json(&json!({
+    json(&json!({
         "message": "WebSocket metrics",
         "metrics": {
             "activeConnections": connected,
             "connectedClients": connected,
             "totalMessages": sent + seen.received,
-            "messagesPerSecond": (per_second * 10.0).round() / 10.0,
+            "messagesPerSecond": tenths(per_second),
             "averageLatency": latency_ms,
             "errorRate": error_rate,
         },

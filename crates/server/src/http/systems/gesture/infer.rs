@@ -15,8 +15,10 @@ use super::problems::{Problems, fields, is_text};
 use crate::commands::{self, Caller};
 use crate::endpoint::new_client_id;
 use crate::http::error::ApiError;
-use crate::http::systems::input::{Sender, publish};
+use crate::http::systems::input::Sender;
+use crate::http::systems::json as answer_of;
 use crate::node::Node;
+use crate::publishing::append_one;
 
 /// The command that answers questions.
 const COMMAND: &str = "ai_infer";
@@ -141,7 +143,7 @@ impl Inference {
         });
         // Who asked gets the answer even where nobody else can be told.
         tell(node, beside, "ai_response", &event).await;
-        super::json(&json!({ "text": self.text, "metadata": self.metadata }))
+        answer_of(&json!({ "text": self.text, "metadata": self.metadata }))
     }
 }
 
@@ -163,13 +165,14 @@ async fn failed(node: &Node, beside: &Beside, error: &Error) -> Response {
         ErrorCode::Timeout => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::BAD_GATEWAY,
     };
-    (status, super::json(&event)).into_response()
+    (status, answer_of(&event)).into_response()
 }
 
 async fn tell(node: &Node, beside: &Beside, channel: &str, event: &Value) {
     let told = match beside.root.topic(channel) {
         Ok(topic) => {
-            publish(node, Draft::new(topic, Payload::Json(event.to_string().into()))).await
+            let draft = Draft::new(topic, Payload::Json(event.to_string().into()));
+            append_one(node, draft).await.map(drop)
         }
         Err(error) => Err(error),
     };

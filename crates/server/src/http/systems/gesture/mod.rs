@@ -14,7 +14,6 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::response::Response;
 use axum::routing::{get, post};
 use http::{HeaderMap, Uri};
 use protocol::dialects::spelling::root::Root;
@@ -34,14 +33,14 @@ pub(super) const PATHS: &[&str] = &[
 
 /// What the routes know of the endpoint beside which they are.
 struct Beside {
-    path: String,
+    path: Arc<str>,
     root: Root,
     pace: Pace,
 }
 
 /// The routes beside an endpoint.
 pub(super) fn routes(endpoint: &Endpoint) -> Router<Arc<Node>> {
-    let (path, root) = (endpoint.path.as_str().to_owned(), Root::new(endpoint.root.clone()));
+    let (path, root) = (endpoint.path.as_str().into(), Root::new(endpoint.root.clone()));
     let beside = Arc::new(Beside { path, root, pace: Pace::new() });
     let (gestures, questions, metrics) = (beside.clone(), beside.clone(), beside);
     let process = move |State(node): State<Arc<Node>>,
@@ -62,8 +61,4 @@ pub(super) fn routes(endpoint: &Endpoint) -> Router<Arc<Node>> {
         .route("/api/ai/infer", post(infer))
         .route("/health", get(health))
         .route("/api/metrics/websocket", get(metrics))
-}
-
-fn json(value: &serde_json::Value) -> Response {
-    crate::http::api::json(value.to_string().into_bytes())
 }

@@ -65,6 +65,6 @@ impl IntoResponse for Problems {
             .map(|(field, message)| json!({ "field": field, "message": message }))
             .collect();
         let body = json!({ "error": "Validation failed", "details": details });
-        (StatusCode::BAD_REQUEST, super::json(&body)).into_response()
+        (StatusCode::BAD_REQUEST, crate::http::systems::json(&body)).into_response()
     }
 }

@@ -4,15 +4,16 @@ use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
+use protocol::dialects::spelling::time::iso;
 use protocol::dialects::table::NAME;
 use protocol::{ClientId, CloseReason, Error, ErrorCode, Frame};
 use serde_json::{Map, Value, json};
 
-use super::system::{Manager, Seen, System, iso};
+use super::health::level;
+use super::system::{Manager, Seen, System};
 use super::{Result, answer, object};
 use crate::http::query::{limit, pairs};
 use crate::node::Node;
-use crate::quality::level_of;
 use crate::registry::Connected;
 use crate::worker::Shell;
 
@@ -60,14 +61,14 @@ fn described(node: &Node, system: &System, seen: &Seen) -> Map<String, Value> {
         "device": connected.and_then(|client| client.device.as_deref()),
         "address": address,
         "endpoint": &**endpoint,
-        "connected_at": iso(link.connected_at_ms),
+        "connected_at": iso(link.connected_at_ms).to_string(),
         "uptime": sums.connected_ms as f64 / 1e3,
         "subscriptions": system.names_of(&view.topics),
         "message_count": sums.events_out + sums.messages_in,
         "bytes_sent": sums.bytes_out,
         "bytes_received": sums.bytes_in,
         "quality_score": link.quality,
-        "health": link.latency_ms.map(|ms| level_of(ms as f64).to_ascii_uppercase()),
+        "health": link.latency_ms.map(|ms| level(ms as f64)),
         "last_ping_latency": link.latency_ms,
         "is_alive": link.is_alive,
         "lag": view.lag_events,

@@ -10,7 +10,7 @@ use super::system::{Manager, System};
 use super::{Result, answer, object};
 use crate::http::query::pairs;
 use crate::node::Node;
-use crate::publishing::append;
+use crate::publishing::append_one;
 
 /// How serious an alert may be.
 const LEVELS: [&str; 5] = ["debug", "info", "warning", "error", "critical"];
@@ -55,8 +55,7 @@ pub(super) async fn alert(
     let topic = system.dialect.streams().find(|(name, _)| *name == "alert");
     let (_, topic) = topic.ok_or_else(|| Error::new(ErrorCode::NotFound, "there are no alerts"))?;
     let draft = Draft::new(topic.clone(), Payload::Json(data.into()));
-    let unknown = || Err(Error::new(ErrorCode::Internal, "the broker did not answer"));
-    let appended = append(&node, vec![draft]).await.pop().unwrap_or_else(unknown)?;
+    let appended = append_one(&node, draft).await?;
     let message = "the alert is on its way to everyone who subscribed to alert";
     Ok(answer(object! { "message": message, "level": level, "sequence": appended.seq }))
 }

@@ -64,7 +64,7 @@ async fn whole(node: &Node, clients: &[Seen]) -> Map<String, Value> {
         "average_latency_ms": mean_ms,
         "active_connections": clients.len(),
         "healthy_connections": alive,
-        "uptime": crate::clock::wall_ms().saturating_sub(node.started_at_ms) as f64 / 1e3,
+        "uptime": node.uptime_ms() as f64 / 1e3,
     }
 }
 
@@ -72,9 +72,8 @@ async fn whole(node: &Node, clients: &[Seen]) -> Map<String, Value> {
 pub(super) fn streams(node: &Node, system: &System, clients: &[Seen]) -> Map<String, Value> {
     let of_stream = |(name, topic, at): (&str, &protocol::Topic, engine::StreamIndex)| {
         let state = node.broker.state(at)?;
-        let subscribes = |seen: &&Seen| seen.view.topics.iter().any(|one| one.matches(topic));
         let figures = json!({
-            "subscribers": clients.iter().filter(subscribes).count(),
+            "subscribers": clients.iter().filter(|seen| seen.gets(topic)).count(),
             "last_sequence": state.last,
             "first_sequence": state.first,
             "kept_events": (state.last + 1).saturating_sub(state.first),
@@ -85,6 +84,7 @@ pub(super) fn streams(node: &Node, system: &System, clients: &[Seen]) -> Map<Str
     system.streams(node).filter_map(of_stream).collect()
 }
 
-fn level(latency_ms: f64) -> String {
+/// How well something does, by its latency.
+pub(super) fn level(latency_ms: f64) -> String {
     level_of(latency_ms).to_ascii_uppercase()
 }

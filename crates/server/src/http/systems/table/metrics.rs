@@ -40,7 +40,6 @@ fn frames(node: &Node, system: &System, clients: &[Seen]) -> Value {
     let (Some(state), Some(spec)) = (node.broker.state(at), node.table.spec(at)) else {
         return Value::Null;
     };
-    let subscribes = |seen: &&Seen| seen.view.topics.iter().any(|one| one.matches(topic));
     let kept = (state.last + 1).saturating_sub(state.first);
     let interval_ms = spec.mode.interval_ms;
     json!({
@@ -49,7 +48,7 @@ fn frames(node: &Node, system: &System, clients: &[Seen]) -> Value {
         "kept_bytes": state.bytes,
         "average_bytes": state.bytes.checked_div(kept),
         "target_fps": (interval_ms > 0).then(|| 1e3 / f64::from(interval_ms)),
-        "subscribers": clients.iter().filter(subscribes).count(),
+        "subscribers": clients.iter().filter(|seen| seen.gets(topic)).count(),
     })
 }
 

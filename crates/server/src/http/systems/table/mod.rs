@@ -14,6 +14,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router};
+use protocol::dialects::spelling::time::iso;
 use serde_json::{Map, Value};
 
 use crate::config::Endpoint;
@@ -69,9 +70,8 @@ pub(super) fn routes(endpoint: &Endpoint) -> Router<Arc<Node>> {
 
 /// An answer; every one says when it was given.
 fn answer(mut body: Map<String, Value>) -> Response {
-    body.insert("timestamp".to_owned(), system::iso(crate::clock::wall_ms()).into());
-    let content_type = [(http::header::CONTENT_TYPE, "application/json")];
-    axum::response::IntoResponse::into_response((content_type, Value::Object(body).to_string()))
+    body.insert("timestamp".to_owned(), iso(crate::clock::wall_ms()).to_string().into());
+    super::json(&Value::Object(body))
 }
 
 /// The members of an object that is written down.

@@ -5,7 +5,6 @@ use axum::extract::FromRequestParts;
 use axum::response::Response;
 use engine::{SessionView, StreamIndex};
 use http::request::Parts;
-use protocol::dialects::spelling::time::push_iso;
 use protocol::dialects::table::{NAME, Table};
 use protocol::dialects::{Settings, spelling::root::Root};
 use protocol::{ClientId, Link, Pattern, Topic};
@@ -36,6 +35,13 @@ pub(super) struct Seen {
 
 /// A request of whom it is let to manage the server.
 pub(super) struct Manager;
+
+impl Seen {
+    /// Whether it subscribes to a topic.
+    pub(super) fn gets(&self, topic: &Topic) -> bool {
+        self.view.topics.iter().any(|pattern| pattern.matches(topic))
+    }
+}
 
 impl System {
     pub(super) fn new(endpoint: &Endpoint) -> Self {
@@ -113,13 +119,6 @@ pub(in crate::http) fn frames_of(endpoint: &Endpoint) -> Option<(&'static str, T
     let is_it = endpoint.routes && endpoint.dialect.as_str() == NAME;
     let topic = Root::new(endpoint.root.clone()).topic("frame").ok();
     topic.filter(|_| is_it).map(|topic| (FRAMES, topic))
-}
-
-/// A time in ISO 8601.
-pub(super) fn iso(time_ms: u64) -> String {
-    let mut text = Vec::new();
-    push_iso(time_ms, &mut text);
-    String::from_utf8_lossy(&text).trim_matches('"').to_owned()
 }
 
 impl FromRequestParts<Arc<Node>> for Manager {
