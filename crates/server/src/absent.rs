@@ -1,14 +1,17 @@
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use engine::{ClientKey, Remembered};
+use engine::{ClientKey, Now, Remembered};
 use parking_lot::Mutex;
+
+use crate::auth::Mark;
 
 /// Who a client is on every connection of its own: what it had belongs to nobody else.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Identity {
-    /// The path that it connects to: what it had is spelled in that dialect.
+    /// The id of its endpoint: what it had is spelled in that dialect.
     pub(crate) endpoint: Arc<str>,
     /// The authenticated user.
     pub(crate) user: Option<Arc<str>>,
@@ -21,10 +24,26 @@ pub(crate) struct Identity {
 pub(crate) enum Word {
     /// The device of an authenticated user.
     Device(Arc<str>),
-    /// The user's own token.
-    User,
+    /// The token that only this user has, and when it expires, in ms since 1970.
+    Token(Mark, Option<u64>),
+    /// Whichever token of the user's.
+    AnyToken,
     /// The random cookie that an earlier connection was given.
     Cookie(Arc<str>),
+}
+
+impl Identity {
+    /// Under what its place is found: under its own, and by the user's other tokens.
+    fn keys(&self) -> impl Iterator<Item = Self> + use<> {
+        let is_token = matches!(self.word, Word::Token(..));
+        let any = is_token.then(|| Self { word: Word::AnyToken, ..self.clone() });
+        std::iter::once(self.clone()).chain(any)
+    }
+
+    /// Nobody can come back under it, at this time in ms since 1970.
+    fn is_over(&self, wall_ms: u64) -> bool {
+        matches!(self.word, Word::Token(_, Some(expires_at_ms)) if expires_at_ms <= wall_ms)
+    }
 }
 
 /// How a client is remembered.
@@ -81,11 +100,12 @@ pub(crate) struct Heir {
 }
 
 impl Absent {
-    /// A client comes: what the one of its identity had that dropped longest ago.
-    pub(crate) fn take(&self, now_ms: u64, identity: &Identity) -> Option<Remembered> {
+    /// A client comes: what the one of its identity had that dropped longest ago. Whose token has
+    /// expired comes with another one.
+    pub(crate) fn take(&self, now: Now, identity: &Identity) -> Option<Remembered> {
         let mut state = self.state.lock();
-        state.forget_expired(now_ms);
-        let order = *state.by_identity.get(identity)?.first()?;
+        state.forget_expired(now.ms);
+        let order = state.find(identity, now.wall_ms)?;
         state.remove(order).map(|place| place.remembered)
     }
 
@@ -103,7 +123,9 @@ impl Absent {
         let order = (now_ms + continuity.remember_ms, state.number_last);
         let identity = continuity.identity.clone();
         let bytes = remembered.bytes() + size_of::<Place>();
-        state.by_identity.entry(identity.clone()).or_default().insert(order);
+        for key in identity.keys() {
+            state.by_identity.entry(key).or_default().insert(order);
+        }
         state.places.insert(order, Place { identity, remembered, bytes });
         state.bytes += bytes;
         while state.places.len() > bounds.count_max || state.bytes > bounds.bytes_max {
@@ -154,6 +176,17 @@ impl Absent {
 }
 
 impl State {
+    /// The place of who comes.
+    fn find(&self, identity: &Identity, wall_ms: u64) -> Option<Order> {
+        let is_left = |order: &&Order| {
+            self.places.get(order).is_some_and(|place| place.identity.is_over(wall_ms))
+        };
+        let mut keys = identity.keys();
+        let own = keys.next().and_then(|own| self.by_identity.get(&own)?.first());
+        let other = || self.by_identity.get(&keys.next()?)?.iter().find(is_left);
+        own.or_else(other).copied()
+    }
+
     fn forget_expired(&mut self, now_ms: u64) {
         while let Some((&order, _)) = self.places.first_key_value()
             && order.0 <= now_ms
@@ -165,10 +198,11 @@ impl State {
     fn remove(&mut self, order: Order) -> Option<Place> {
         let place = self.places.remove(&order)?;
         self.bytes -= place.bytes;
-        if let Some(places) = self.by_identity.get_mut(&place.identity) {
-            places.remove(&order);
-            if places.is_empty() {
-                self.by_identity.remove(&place.identity);
+        for key in place.identity.keys() {
+            let Entry::Occupied(mut places) = self.by_identity.entry(key) else { continue };
+            places.get_mut().remove(&order);
+            if places.get().is_empty() {
+                places.remove();
             }
         }
         Some(place)
@@ -189,6 +223,10 @@ mod tests {
         let topics = vec![Pattern::parse(topic).unwrap()];
         let (except, start, mode) = (Vec::new(), Start::Now, Mode::EVERY);
         Remembered::new(vec![Subscribe { topics, except, filter: None, start, mode }], Vec::new())
+    }
+
+    fn at(ms: u64) -> Now {
+        Now { ms, wall_ms: ms }
     }
 
     fn who(user: Option<&str>, word: Word) -> Continuity {
@@ -213,6 +251,8 @@ mod tests {
             cookie("y"),
             phone("ann"),
             phone("bob"),
+            who(Some("ann"), Word::Token(Mark(1), None)),
+            who(Some("ann"), Word::Token(Mark(2), Some(9_000))),
             who(Some("ann"), Word::Cookie("x".into())),
         ];
         for (place, continuity) in all.iter().enumerate() {
@@ -221,13 +261,28 @@ mod tests {
         }
         for (place, Continuity { identity, .. }) in all.iter().enumerate() {
             for order in ["first", "second"] {
-                assert_eq!(absent.take(1, identity), Some(had(&format!("{order}.n{place}"))));
+                assert_eq!(absent.take(at(1), identity), Some(had(&format!("{order}.n{place}"))));
             }
-            assert_eq!(absent.take(1, identity), None);
+            assert_eq!(absent.take(at(1), identity), None);
             let elsewhere = Identity { endpoint: "/other".into(), ..identity.clone() };
-            assert_eq!(absent.take(1, &elsewhere), None);
+            assert_eq!(absent.take(at(1), &elsewhere), None);
         }
         assert_eq!(absent.counts(), (0, 0));
+    }
+
+    #[test]
+    fn what_an_expired_token_had_goes_to_a_newer_one_of_its_user() {
+        let absent = Absent::default();
+        let by = |user, mark, expires_at_ms| {
+            who(Some(user), Word::Token(Mark(mark), Some(expires_at_ms)))
+        };
+        absent.keep(0, &by("ann", 1, 500), had("ann"), BOUNDS);
+        let newer = |user| by(user, 2, 9_000).identity;
+        assert_eq!(absent.take(at(499), &newer("ann")), None);
+        assert_eq!(absent.take(at(500), &newer("bob")), None);
+        assert_eq!(absent.take(at(500), &newer("ann")), Some(had("ann")));
+        assert_eq!(absent.take(at(500), &newer("ann")), None);
+        assert!(absent.state.lock().by_identity.is_empty());
     }
 
     #[test]
@@ -236,7 +291,7 @@ mod tests {
         absent.keep(5, &cookie("x"), had("a"), BOUNDS);
         absent.forget_expired(1_004);
         assert_eq!(absent.counts(), (1, 0));
-        assert_eq!(absent.take(1_005, &cookie("x").identity), None);
+        assert_eq!(absent.take(at(1_005), &cookie("x").identity), None);
         let state = absent.state.lock();
         assert!(state.by_identity.is_empty() && state.bytes == 0);
     }
@@ -251,8 +306,8 @@ mod tests {
         }
         for absent in [count, bytes] {
             assert_eq!(absent.counts(), (3, 2));
-            let left =
-                ["p", "q", "r", "s", "t"].map(|n| absent.take(0, &cookie(n).identity).is_some());
+            let left = ["p", "q", "r", "s", "t"]
+                .map(|n| absent.take(at(0), &cookie(n).identity).is_some());
             assert_eq!(left, [false, false, true, true, true]);
             assert_eq!(absent.state.lock().bytes, 0);
         }

@@ -10,7 +10,8 @@ use protocol::{ClientId, CloseReason, Dialect, Error, ErrorCode, Opened, Request
 use crate::absent::{Continuity, Identity, Word};
 use crate::auth::{Bounds, Principal, Standing};
 use crate::config::{
-    Access, Allow, Config, Endpoint as Configured, Rate, Refusal, Timespan, TokenPlace, WebOrigin,
+    Access, Allow, Config, Endpoint as Configured, EndpointPath, Rate, Refusal, Timespan,
+    TokenPlace, WebOrigin,
 };
 use crate::node::Node;
 use crate::registry::{Connected, Devices, Reservation, Way};
@@ -49,6 +50,8 @@ impl Spoken {
 pub(crate) struct Endpoint {
     /// Its path, and how its clients come.
     pub(crate) way: Arc<Way>,
+    /// Its other paths.
+    pub(crate) aliases: Vec<EndpointPath>,
     pub(crate) listen: SocketAddr,
     pub(crate) spoken: Spoken,
     /// Of who is anonymous.
@@ -73,6 +76,12 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
+    /// Whether it is at a path of a listener.
+    pub(crate) fn is_at(&self, path: &str, listen: SocketAddr) -> bool {
+        let is_alias = || self.aliases.iter().any(|alias| alias.as_str() == path);
+        self.listen == listen && (*self.way.endpoint == *path || is_alias())
+    }
+
     /// The subprotocols of all that is spoken.
     pub(crate) fn subprotocols(&self) -> Vec<&'static str> {
         self.spoken.all().flat_map(|spelling| spelling.dialect.subprotocols()).copied().collect()
@@ -134,7 +143,7 @@ impl Endpoint {
     }
 
     /// How a client is remembered, where it is. A device is an identity only together with its
-    /// user: its name alone is anybody's guess. A token is one that is a user's own.
+    /// user: its name alone is anybody's guess. A token is one that nobody else has.
     fn continuity(
         &self,
         principal: &Principal,
@@ -142,12 +151,12 @@ impl Endpoint {
         cookie: Option<Arc<str>>,
     ) -> Option<Continuity> {
         let (remember_ms, user) = (self.remember_ms?, principal.user.clone());
-        let word = match device.filter(|_| user.is_some()) {
-            Some(device) => Word::Device(device),
-            None if user.is_some() && principal.is_personal => Word::User,
-            None => Word::Cookie(cookie?),
+        let word = match (device.filter(|_| user.is_some()), principal.mark) {
+            (Some(device), _) => Word::Device(device),
+            (None, Some(mark)) => Word::Token(mark, principal.expires_at_ms),
+            (None, None) => Word::Cookie(cookie?),
         };
-        let identity = Identity { endpoint: self.way.endpoint.clone(), user, word };
+        let identity = Identity { endpoint: self.way.id.clone(), user, word };
         Some(Continuity { identity, remember_ms })
     }
 }
@@ -159,18 +168,18 @@ pub(crate) fn all(node: &Node) -> Vec<Endpoint> {
     endpoints.map(|(configured, spoken)| websocket(node, &config, configured, spoken)).collect()
 }
 
-/// The first WebSocket endpoint of that path.
-pub(crate) fn at(node: &Node, path: &str) -> Option<Endpoint> {
+/// The WebSocket endpoint of that id.
+pub(crate) fn of_id(node: &Node, id: &str) -> Option<Endpoint> {
     let config = node.config();
     let mut endpoints = config.endpoints.iter().zip(&node.looks.of_endpoints);
-    let (configured, spoken) = endpoints.find(|(one, _)| one.path.as_str() == path)?;
+    let (configured, spoken) = endpoints.find(|(one, _)| *config.id_of(one) == *id)?;
     Some(websocket(node, &config, configured, spoken))
 }
 
 fn websocket(node: &Node, config: &Config, configured: &Configured, spoken: &Spoken) -> Endpoint {
-    let path = configured.path.as_str();
-    let plain = node.plain_endpoint(path, Transport::WebSocket, spoken.clone());
-    of(config, configured, plain)
+    let (listen, path) = (config.listener_of(configured), configured.path.as_str());
+    let plain = node.plain_endpoint(listen, path, Transport::WebSocket, spoken.clone());
+    Endpoint { aliases: configured.aliases.clone(), ..of(config, configured, plain) }
 }
 
 /// The endpoint of server-sent events.
@@ -185,9 +194,11 @@ pub(crate) fn images(node: &Node) -> Endpoint {
 
 /// The endpoint of images at a path of their own, for whom an endpoint lets see their topic.
 pub(crate) fn images_beside(node: &Node, configured: &Configured, path: &str) -> Endpoint {
-    let images = node.native_endpoint(path, Transport::Mjpeg);
+    let (config, images) = (node.config(), node.looks.native(Transport::Mjpeg));
+    let listen = config.listener_of(configured);
+    let images = node.plain_endpoint(listen, path, Transport::Mjpeg, images);
     // Their clients answer no pings, and begin anew.
-    Endpoint { remember_ms: None, ..of(&node.config(), configured, images) }
+    Endpoint { remember_ms: None, ..of(&config, configured, images) }
 }
 
 /// What is set for `/v1/ws` holds for the other ways to the same events.
@@ -204,7 +215,6 @@ fn like_websocket(node: &Node, native: Endpoint) -> Endpoint {
 fn of(config: &Config, configured: &Configured, native: Endpoint) -> Endpoint {
     let limits = &configured.limits;
     Endpoint {
-        listen: config.listener_of(configured),
         grants: allowing(&native.grants, &configured.allow),
         allow: configured.allow.clone(),
         origins: configured.origins.clone(),
@@ -319,7 +329,7 @@ impl Arrival {
             self.standing.bounds.subscriptions_max.unwrap_or(endpoint.subscriptions_max);
         let left = continuity
             .as_ref()
-            .and_then(|continuity| node.absent.take(node.clock.now().ms, &continuity.identity));
+            .and_then(|continuity| node.absent.take(node.clock.now(), &continuity.identity));
         let is_new = left.is_none();
         let can_resume = spelling.dialect.can_resume();
         let welcome = Welcome {

@@ -51,8 +51,8 @@ mod departures;
 mod quality;
 /// Publishers that wait for consumers.
 mod gates;
-/// How often addresses connect.
-mod addresses;
+/// How often addresses connect, and users send.
+mod counted;
 /// Token buckets.
 mod rate;
 /// Tokens that restore a client's id.

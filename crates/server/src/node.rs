@@ -11,11 +11,11 @@ use protocol::{Appended, ClientId, CloseReason, Draft, Error, ErrorCode, Pattern
 use tokio::sync::{Notify, oneshot};
 
 use crate::absent::{Absent, Bounds, Continuity};
-use crate::addresses::Addresses;
 use crate::auth::{Authority, Principal, Revoked};
 use crate::clock::Clock;
 use crate::commands::Commands;
 use crate::config::{Access, Allow, Config, Refusal, Schema, StreamCompression, TokenPlace};
+use crate::counted::Counted;
 use crate::departures::Departures;
 use crate::endpoint::{Endpoint, Spoken};
 use crate::gates::Gates;
@@ -72,7 +72,9 @@ pub struct Node {
     pub(crate) session_ids: SealedIds,
     pub(crate) looks: Wardrobe,
     pub(crate) handshakes: Handshakes,
-    pub(crate) addresses: Addresses,
+    pub(crate) addresses: Counted,
+    /// How often those send messages who are not connected.
+    pub(crate) senders: Counted,
     pub(crate) admin_token: Option<String>,
     /// Where it listens in fact, once it does.
     pub(crate) bound: OnceLock<Bound>,
@@ -136,7 +138,8 @@ impl Node {
             session_ids: SealedIds::new(&key),
             looks: Wardrobe::new(&parts.config),
             handshakes: Handshakes::new(parts.config.limits.handshakes),
-            addresses: Addresses::default(),
+            addresses: Counted::default(),
+            senders: Counted::default(),
             admin_token,
             bound: OnceLock::new(),
             public: OnceLock::new(),
@@ -367,12 +370,14 @@ impl Node {
 
     /// An endpoint of the native dialect with nothing configured.
     pub(crate) fn native_endpoint(&self, path: &str, transport: Transport) -> Endpoint {
-        self.plain_endpoint(path, transport, self.looks.native(transport))
+        let listen = self.config().listen.public;
+        self.plain_endpoint(listen, path, transport, self.looks.native(transport))
     }
 
     /// An endpoint with nothing configured but what is spoken there.
     pub(crate) fn plain_endpoint(
         &self,
+        listen: SocketAddr,
         path: &str,
         transport: Transport,
         spoken: Spoken,
@@ -381,10 +386,12 @@ impl Node {
         Endpoint {
             way: Arc::new(Way {
                 endpoint: path.into(),
+                id: crate::config::id_at(listen, path),
                 dialect: spoken.first.dialect.name(),
                 transport,
             }),
-            listen: config.listen.public,
+            aliases: Vec::new(),
+            listen,
             spoken,
             grants: self.anonymous(),
             allow: Allow::default(),

@@ -7,8 +7,8 @@ use engine::ClientKey;
 use parking_lot::Mutex;
 use protocol::ClientId;
 
-use crate::addresses::network_of;
 use crate::auth::Principal;
+use crate::counted::network_of;
 use crate::transports::Transport;
 
 /// Who is connected to this node. Locked only when a client comes, goes or is controlled.
@@ -104,8 +104,10 @@ pub struct Connected {
 /// How clients come; one is shared by all who come the same way.
 #[derive(Debug)]
 pub struct Way {
-    /// The path that they connect to.
+    /// The path of their endpoint.
     pub endpoint: Arc<str>,
+    /// What tells it from all others, of whatever listener.
+    pub(crate) id: Arc<str>,
     /// The dialect that they speak.
     pub dialect: &'static str,
     /// What carries their frames.
@@ -201,7 +203,7 @@ impl State {
 impl Connected {
     fn origin(&self) -> Option<Origin> {
         let network = network_of(self.address?.ip());
-        Some(Origin { network, endpoint: self.way.endpoint.clone() })
+        Some(Origin { network, endpoint: self.way.id.clone() })
     }
 }
 
@@ -310,7 +312,7 @@ impl Registry {
         client.issued_at_ms = who.issued_at_ms;
         let mut gone = Vec::new();
         if let (None, Some(user)) = (&client.user, &who.user) {
-            let endpoint = client.way.endpoint.clone();
+            let endpoint = client.way.id.clone();
             let (number, leave) = state.sit(user, &endpoint, device, devices)?;
             (client.user, client.seat) = (Some(user.clone()), Some(number));
             client.device = device.cloned().or(client.device);
@@ -367,20 +369,19 @@ impl Registry {
         self.state.lock().clients.len()
     }
 
-    /// How many clients there are at endpoints of these paths; in all, where none is named.
-    pub(crate) fn count_at(&self, endpoints: &[String]) -> usize {
+    /// How many clients there are at endpoints of these ids; in all, where none is named.
+    pub(crate) fn count_at(&self, endpoints: &[Arc<str>]) -> usize {
         if endpoints.is_empty() {
             return self.len();
         }
-        let is_there =
-            |client: &&Connected| endpoints.iter().any(|it| **it == *client.way.endpoint);
+        let is_there = |client: &&Connected| endpoints.contains(&client.way.id);
         self.state.lock().clients.values().filter(is_there).count()
     }
 
-    /// How many users there are among the clients at endpoints of this path.
+    /// How many users there are among the clients at the endpoint of this id.
     pub(crate) fn users_at(&self, endpoint: &str) -> usize {
         let state = self.state.lock();
-        let here = state.clients.values().filter(|client| *client.way.endpoint == *endpoint);
+        let here = state.clients.values().filter(|client| *client.way.id == *endpoint);
         here.filter_map(|client| client.user.as_ref()).collect::<HashSet<_>>().len()
     }
 

@@ -35,7 +35,9 @@ fn keep_what_needs_a_restart(old: &Config, new: &mut Config) {
     new.sources = old.sources.clone();
     let place = |config: &Config| -> Vec<_> {
         let endpoints = config.endpoints.iter();
-        endpoints.map(|endpoint| (endpoint.path.clone(), endpoint.listen)).collect()
+        endpoints
+            .map(|endpoint| (endpoint.path.clone(), endpoint.aliases.clone(), endpoint.listen))
+            .collect()
     };
     if place(old) != place(new) {
         new.endpoints = old.endpoints.clone();

@@ -96,6 +96,31 @@ async fn a_backend_says_who_a_request_belongs_to() {
 }
 
 #[tokio::test]
+async fn cookies_are_believed_of_pages_that_are_listed_by_name() {
+    let backend = Backend::start().await;
+    let rest = format!(
+        "[auth]\nhttp = \"http://{}/session\"\n[[endpoint]]\npath = \"/v1/ws\"\n\
+         tokens = [\"header\"]\norigins = [\"*\", \"https://app.example\"]\n",
+        backend.address
+    );
+    let server = TestServer::spawn(&rest).await;
+    let cookie = "Cookie: session=ann\r\n";
+    let own = format!("{cookie}Origin: http://localhost\r\n");
+    let listed = format!("{cookie}Origin: https://app.example\r\n");
+    for headers in [cookie, &own, &listed] {
+        assert_eq!(server.connect_with("/v1/ws", headers).await.welcome["user"], "ann");
+    }
+    // Any page can have its visitor's cookies sent: that it may connect does not make it ann's.
+    let asked = backend.asked.load(Ordering::SeqCst);
+    let foreign = format!("{cookie}Origin: https://evil.example\r\n");
+    assert_eq!(upgrade(&server, "/v1/ws", &foreign).await.error(401), "unauthorized");
+    let embedded = [("cookie", "session=ann"), ("sec-fetch-site", "cross-site")];
+    let refused = http::send(server.public, "GET", "/v1/mjpeg/news.a", &embedded, b"").await;
+    assert_eq!(refused.error(401), "unauthorized");
+    assert_eq!(backend.asked.load(Ordering::SeqCst), asked);
+}
+
+#[tokio::test]
 async fn whom_the_backend_does_not_know_is_refused_and_where_it_is_away_told_when_to_come_back() {
     let backend = Backend::start().await;
     let server = server_asking(backend.address).await;

@@ -186,7 +186,7 @@ async fn a_service_that_does_not_answer_in_time_is_told() {
 #[tokio::test]
 async fn input_is_taken_from_pages_and_clients_that_may() {
     let (text, clients) = profile();
-    let text = text.replace("origins = [\"*\"]", "origins = [\"https://good.example\"]");
+    let text = text.replace("origins = [\"loopback\"]", "origins = [\"https://good.example\"]");
     let _server = TestServer::start(&text);
     let gesture = json!({ "type": "wave", "position": { "x": 0, "y": 0 } }).to_string();
     let path = "/api/gesture/process";
@@ -201,6 +201,53 @@ async fn input_is_taken_from_pages_and_clients_that_may() {
     let _server = TestServer::start(&text);
     let refused = http::send(moved, "POST", path, &[], gesture.as_bytes()).await;
     assert_eq!(refused.error(403), "forbidden");
+}
+
+#[tokio::test]
+async fn messages_over_http_are_bounded_as_those_of_clients() {
+    let (text, clients) = profile();
+    let bounds = "limits = { message_bytes = \"1KiB\", messages = \"3/min\" }";
+    let _server = TestServer::start(&text.replace("limits = { message_bytes = \"1MiB\" }", bounds));
+    let gesture = json!({ "type": "wave", "position": { "x": 0, "y": 0 } });
+    let large = json!({ "type": "wave".repeat(300), "position": { "x": 0, "y": 0 } });
+    let send = async |gesture| http::post(clients, "/api/gesture/process", gesture).await;
+    assert_eq!(send(&large).await.error(413), "too_large");
+    send(&gesture).await.ok();
+    send(&gesture).await.ok();
+    let refused = send(&gesture).await;
+    assert_eq!(refused.error(429), "rate_limited");
+    assert!(refused.header("retry-after").is_some());
+}
+
+#[tokio::test]
+async fn pages_of_this_machine_may_connect_and_those_of_the_web_may_not() {
+    let (text, clients) = profile();
+    let _server = TestServer::start(&text);
+    let open = async |origin: &str| {
+        Socket::open_unwelcomed(clients, "/", &format!("Origin: {origin}\r\n")).await
+    };
+    for origin in
+        ["http://localhost:5173", "http://127.0.0.1:3000", "https://[::1]", "http://127.8.9.1"]
+    {
+        assert!(open(origin).await.is_ok(), "{origin}");
+        let headers = [("origin", origin)];
+        let health = http::send(clients, "GET", "/health", &headers, b"").await;
+        assert_eq!(health.header("access-control-allow-origin"), Some(origin));
+    }
+    for origin in [
+        "null",
+        "http://evil.example",
+        "http://localhost.evil.example",
+        "http://127.0.0.1.evil.example",
+        "http://128.0.0.1",
+        "http://user@localhost",
+    ] {
+        let refused = open(origin).await.err().unwrap();
+        assert!(refused.starts_with("HTTP/1.1 403 "), "{origin}: {refused}");
+        let headers = [("origin", origin)];
+        let health = http::send(clients, "GET", "/health", &headers, b"").await;
+        assert_eq!(health.header("access-control-allow-origin"), None, "{origin}");
+    }
 }
 
 #[tokio::test]

@@ -7,4 +7,5 @@ mod gesture;
 mod speech;
 mod studio;
 mod table;
+mod together;
 mod trainer;

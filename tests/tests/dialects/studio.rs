@@ -174,6 +174,36 @@ async fn a_device_that_comes_back_gets_what_it_missed() {
 }
 
 #[tokio::test]
+async fn without_a_device_a_token_gets_back_what_it_had_and_no_other_of_its_user() {
+    let (server, clients) = serve().await;
+    let tokens = [
+        token(&server, json!({ "user": "alice", "ttl": "1h" })).await,
+        token(&server, json!({ "user": "alice", "ttl": "2h" })).await,
+    ];
+    let (mut socket, _) = connect(clients, &tokens[0]).await;
+    ask(&mut socket, json!({ "type": "subscribe", "events": ["blob.*"] })).await;
+    drop(socket);
+    server.has_connections(0).await;
+    let mut staying = Vec::new();
+    for (token, expected) in [(&tokens[1], json!(["a.*"])), (&tokens[0], json!(["blob.*", "a.*"]))]
+    {
+        let (mut socket, _) = connect(clients, token).await;
+        let all = ask(&mut socket, json!({ "type": "subscribe", "events": ["a.*"] })).await;
+        assert_eq!(all["data"]["events"], expected);
+        // A newer token of the session's is the same client's.
+        let newer = self::token(&server, json!({ "user": "alice", "ttl": "3h" })).await;
+        ask(&mut socket, json!({ "type": "refresh", "token": newer })).await;
+        drop(socket);
+        server.has_connections(staying.len() as u64).await;
+        let (mut socket, _) = connect(clients, &newer).await;
+        let all = ask(&mut socket, json!({ "type": "subscribe", "events": ["a.*"] })).await;
+        assert_eq!(all["data"]["events"], expected);
+        // It stays, or it would be the next one's.
+        staying.push(socket);
+    }
+}
+
+#[tokio::test]
 async fn health_tells_who_is_there() {
     let (server, clients) = serve().await;
     let alice = token(&server, json!({ "user": "alice", "device": "a" })).await;

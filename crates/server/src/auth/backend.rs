@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
 use super::claims::Claims;
-use super::{Principal, unauthorized};
+use super::{Mark, Principal, unauthorized};
 use crate::config::{Auth, Url};
 
 /// Largest answer, in bytes.
@@ -78,6 +78,8 @@ impl Backend {
     /// `unauthorized` where the backend says so, `overloaded` where it says nothing.
     pub(crate) async fn ask(&self, asking: Asking, wall_ms: u64) -> Result<Principal, Error> {
         let digest = asking.digest();
+        // Cookies change while a session lasts: they tell nobody's clients apart.
+        let mark = asking.authorization.as_deref().map(Mark::of);
         let known = self.kept.lock().get(&digest).cloned();
         let said = match known.filter(|(until, _)| *until > Instant::now()) {
             Some((_, said)) => said,
@@ -93,7 +95,7 @@ impl Backend {
             if principal.expires_at_ms.is_some_and(|at_ms| at_ms <= wall_ms) {
                 return Err(Error::new(ErrorCode::TokenExpired, "the session has expired"));
             }
-            Ok(principal)
+            Ok(Principal { mark, ..principal })
         })
     }
 

@@ -90,7 +90,7 @@ impl Claims {
             roles: self.names("roles")?.iter().map(|name| name.to_string()).collect(),
             groups: self.names("groups")?,
             expires_at_ms: Some(expires_at_ms),
-            is_personal: true,
+            mark: None,
             token_id: self.name("jti")?,
             issued_at_ms: self.time("iat")?,
         })
@@ -110,7 +110,7 @@ impl Claims {
             roles: claims.names("roles").ok()?.iter().map(|name| name.to_string()).collect(),
             groups: claims.names("groups").ok()?,
             expires_at_ms,
-            is_personal: true,
+            mark: None,
             token_id: None,
             issued_at_ms: None,
         })

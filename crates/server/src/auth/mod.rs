@@ -19,6 +19,7 @@ pub mod mint;
 use std::sync::Arc;
 
 use protocol::{Error, ErrorCode};
+use sha2::{Digest as _, Sha256};
 
 pub(crate) use backend::{Asking, Backend};
 pub(crate) use keys::TOKEN_BYTES_MAX;
@@ -46,12 +47,23 @@ pub(crate) struct Principal {
     pub(crate) groups: Vec<Arc<str>>,
     /// When it is not believed any more, in ms since 1970.
     pub(crate) expires_at_ms: Option<u64>,
-    /// What it showed was given to this user: it tells the user's clients from others'.
-    pub(crate) is_personal: bool,
+    /// Tells the token from all others, where it was given to nobody but this user.
+    pub(crate) mark: Option<Mark>,
     /// The token's own id.
     pub(crate) token_id: Option<Arc<str>>,
     /// When the token was issued, in ms since 1970.
     pub(crate) issued_at_ms: Option<u64>,
+}
+
+/// What stands for a token where it must not be kept itself: half of its SHA-256 digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Mark(pub(crate) u128);
+
+impl Mark {
+    fn of(token: &str) -> Self {
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        Self(digest.into_iter().take(16).fold(0, |mark, byte| mark << 8 | u128::from(byte)))
+    }
 }
 
 /// What `[auth]` says, ready to be asked.
@@ -97,7 +109,7 @@ impl Authority {
         let text = self.keys.verified(token)?;
         let principal = Claims::read(&text)?.check(&self.rules, wall_ms)?;
         revoked.check(&principal)?;
-        Ok(principal)
+        Ok(Principal { mark: Some(Mark::of(token)), ..principal })
     }
 
     /// Whether a key of ours signed a token, which may be over or revoked: then no backend is asked

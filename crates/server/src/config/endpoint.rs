@@ -14,6 +14,8 @@ settings! {
     item Endpoint by path {
         /// The path, such as `/events`.
         path: EndpointPath => Restart;
+        /// Other paths under which it is served: bounds and figures count all of them together.
+        aliases: Vec<EndpointPath> = Vec::new() => Restart;
         /// The address that it is served on.
         listen: Option<SocketAddr>, unset "that of `listen.public`" => Restart;
         /// How commands and events are spelled.
@@ -35,7 +37,8 @@ settings! {
         routes: bool = false => Restart;
         /// What the status route of the dialect's system says while the server is up, where it has one.
         status: String = "online".to_owned() => Live;
-        /// Web origins from which browsers may connect; `*` stands for all.
+        /// Web origins from which browsers may connect: `*` stands for all, `loopback` for those of
+        /// this machine on any port.
         origins: Vec<WebOrigin> = Vec::new() => Live;
         /// Web origins whose pages may read plain HTTP answers: of the system's routes, and at
         /// `/v1/ws` of everything below `/v1/`; `*` stands for all.
@@ -154,6 +157,16 @@ impl Setting for DialectName {
 }
 
 impl Endpoint {
+    /// Every path under which it is served.
+    pub fn paths(&self) -> impl Iterator<Item = &EndpointPath> {
+        std::iter::once(&self.path).chain(&self.aliases)
+    }
+
+    /// Whether it is served under that path.
+    pub fn is_at(&self, path: &str) -> bool {
+        self.paths().any(|known| known.as_str() == path)
+    }
+
     /// Largest message from a client.
     pub fn message_bytes(&self, server: &Limits) -> ByteSize {
         self.limits.message_bytes.unwrap_or(server.message_bytes)

@@ -77,6 +77,9 @@ mod reference;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 pub use auth::{Algorithm, Auth, AuthKey, AuthToken, Role};
 pub use changes::{Changes, diff};
 pub use endpoint::{
@@ -138,10 +141,20 @@ settings! {
     }
 }
 
+/// The id of what is served at a path of a listener.
+pub(crate) fn id_at(listener: SocketAddr, path: &str) -> Arc<str> {
+    format!("{listener}{path}").into()
+}
+
 impl Config {
     /// The address that an endpoint is served on.
-    pub fn listener_of(&self, endpoint: &Endpoint) -> std::net::SocketAddr {
+    pub fn listener_of(&self, endpoint: &Endpoint) -> SocketAddr {
         endpoint.listen.unwrap_or(self.listen.public)
+    }
+
+    /// What tells an endpoint from all others: systems may use one path, each on its listener.
+    pub(crate) fn id_of(&self, endpoint: &Endpoint) -> Arc<str> {
+        id_at(self.listener_of(endpoint), endpoint.path.as_str())
     }
 
     /// Whether clients need a token, where something or nothing is said about it.
@@ -155,7 +168,7 @@ impl Config {
     }
 
     /// The addresses on which clients are served: that of `listen.public` first.
-    pub fn public_listeners(&self) -> Vec<std::net::SocketAddr> {
+    pub fn public_listeners(&self) -> Vec<SocketAddr> {
         let mut all = vec![self.listen.public];
         for address in self.endpoints.iter().map(|endpoint| self.listener_of(endpoint)) {
             if !all.contains(&address) {

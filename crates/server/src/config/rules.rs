@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 
 use protocol::Pattern;
 use protocol::dialects::native::{NAME_BYTES_MAX, is_device};
+use protocol::dialects::spelling::root::Root;
 
 use super::problem::Problem;
 use super::stream::{Durability, Stream};
@@ -178,14 +179,18 @@ impl Check<'_> {
 
     fn endpoints(&mut self) {
         self.systems();
+        self.names();
         let endpoints = &self.config.endpoints;
         for (at, endpoint) in endpoints.iter().enumerate() {
             let listener = self.config.listener_of(endpoint);
-            let first = endpoints.iter().take(at).position(|other| {
-                other.path == endpoint.path && self.config.listener_of(other) == listener
+            let before = endpoints.iter().take(at);
+            let claimed = before.enumerate().find_map(|(first, other)| {
+                let is_here = self.config.listener_of(other) == listener;
+                let shared = endpoint.paths().find(|path| other.is_at(path.as_str()))?;
+                is_here.then_some((first, shared))
             });
-            let Some(first) = first else { continue };
-            let title = format!("two endpoints claim `{}` on {listener}", endpoint.path);
+            let Some((first, path)) = claimed else { continue };
+            let title = format!("two endpoints claim `{path}` on {listener}");
             let (second, first) = (format!("endpoint.{at}.path"), format!("endpoint.{first}.path"));
             self.report(title, &[(&second, "the second"), (&first, "the first")]);
         }
@@ -200,6 +205,20 @@ impl Check<'_> {
                 let title = format!("`{}` has a `body`, and is not sent to a URL", route.name);
                 let (body, to) = (format!("command.{at}.body"), format!("command.{at}.to"));
                 self.report(title, &[(&body, "the body"), (&to, "no URL")]);
+            }
+        }
+    }
+
+    /// What clients may name must be there to be named.
+    fn names(&mut self) {
+        for (at, endpoint) in self.config.endpoints.iter().enumerate() {
+            let root = Root::new(endpoint.root.clone());
+            for (number, name) in endpoint.names.iter().enumerate() {
+                if let Err(error) = root.topic(name) {
+                    let title = format!("`{name}` cannot be a name of events: {}", error.message);
+                    let place = format!("endpoint.{at}.names.{number}");
+                    self.report(title, &[(&place, "no topic")]);
+                }
             }
         }
     }

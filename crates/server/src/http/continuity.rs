@@ -4,8 +4,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue, header};
 
-use crate::endpoint::Endpoint;
-
 const NAME: &str = "tidings_continuity";
 /// Random bytes of a cookie: nobody finds another client's by trying.
 const RANDOM_BYTES: usize = 16;
@@ -37,12 +35,11 @@ fn is_one(value: &str) -> bool {
     URL_SAFE_NO_PAD.decode_slice(value, &mut bytes) == Ok(RANDOM_BYTES)
 }
 
-/// The header that sets it (RFC 6265): for this path, out of reach of scripts and of other sites'
+/// The header that sets it (RFC 6265): for the path of the request, out of reach of scripts and of other sites'
 /// pages, until the browser is closed.
-pub(super) fn set(cookie: &str, endpoint: &Endpoint) -> HeaderValue {
-    let path = &endpoint.way.endpoint;
+pub(super) fn set(cookie: &str, path: &str) -> HeaderValue {
     let line = format!("{NAME}={cookie}; Path={path}; HttpOnly; SameSite=Lax");
-    // A path that is no header value was refused with the configuration.
+    // Paths of endpoints can stand in a header.
     HeaderValue::from_str(&line).unwrap_or(HeaderValue::from_static(""))
 }
 

@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 
 use super::systems;
-use crate::config::{Config, Endpoint, WebOrigin};
+use crate::config::{Config, Endpoint};
 
 /// How long a browser remembers what a preflight told, in seconds.
 const PREFLIGHT_SECONDS: &str = "600";
@@ -26,13 +26,11 @@ impl Readers {
             .endpoints
             .iter()
             .filter(|endpoint| config.listener_of(endpoint) == listen && serves(endpoint, path))
-            .flat_map(|endpoint| &endpoint.cors)
-            .map(WebOrigin::as_str);
-        let is_it = |known: &str| known == "*" || known.as_bytes() == origin.as_bytes();
-        match origins.find(|known| is_it(known))? {
-            "*" => Some(Self { allowed: HeaderValue::from_static("*") }),
-            _ => Some(Self { allowed: origin.clone() }),
-        }
+            .flat_map(|endpoint| &endpoint.cors);
+        let known = origin.to_str().ok()?;
+        let listed = origins.find(|listed| listed.covers(known))?;
+        let any = HeaderValue::from_static("*");
+        Some(Self { allowed: if listed.is_any() { any } else { origin.clone() } })
     }
 
     /// The answer to a preflight, where the request is one: pages ask by it before they send what
@@ -68,10 +66,9 @@ impl Readers {
 /// Whether what is at a path is an endpoint's: its page, its system's routes, or of the native one
 /// the API for clients.
 fn serves(endpoint: &Endpoint, path: &str) -> bool {
-    let own = endpoint.path.as_str();
-    own == path
+    endpoint.is_at(path)
         || systems::paths(endpoint).iter().any(|route| fits(route, path))
-        || (own == "/v1/ws" && path.starts_with("/v1/"))
+        || (endpoint.is_at("/v1/ws") && path.starts_with("/v1/"))
 }
 
 /// Whether a path is as a route says, in which `{name}` stands for any part.

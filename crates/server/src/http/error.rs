@@ -43,7 +43,7 @@ pub(crate) fn response(error: &Error, status: Option<StatusCode>) -> Response {
 
 /// An answer that the router gave by itself, such as to a body that is too large, spelled as
 /// errors are here.
-pub(super) fn spelled(answer: Response) -> Response {
+pub(crate) fn spelled(answer: Response) -> Response {
     let status = answer.status();
     let is_json =
         answer.headers().get(header::CONTENT_TYPE).is_some_and(|it| it == "application/json");

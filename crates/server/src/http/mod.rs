@@ -4,6 +4,8 @@
 mod guard;
 /// A connection's socket, which does not wait for its client for ever.
 mod socket;
+/// Which page a request is from.
+mod page;
 /// Who a request is from.
 mod who;
 /// From a request to a WebSocket.
@@ -81,9 +83,7 @@ impl Routes {
     pub(crate) fn like(&self, before: &Endpoint) -> Option<&Rc<Endpoint>> {
         let images = self.image_paths.iter().map(|one| &one.endpoint);
         let mut all = self.endpoints.iter().chain([&self.events, &self.images]).chain(images);
-        all.find(|endpoint| {
-            endpoint.way.endpoint == before.way.endpoint && endpoint.listen == before.listen
-        })
+        all.find(|endpoint| endpoint.way.id == before.way.id)
     }
 }
 
@@ -91,12 +91,6 @@ impl Routes {
 pub(crate) struct ImagePath {
     pub(crate) topic: Topic,
     pub(crate) endpoint: Rc<Endpoint>,
-}
-
-impl ImagePath {
-    fn is_at(&self, path: &str, listen: SocketAddr) -> bool {
-        *self.endpoint.way.endpoint == *path && self.endpoint.listen == listen
-    }
 }
 
 /// What is known of a connection.
@@ -166,6 +160,8 @@ async fn answer(
             if let Some(told) = readers.as_ref().and_then(|readers| readers.preflight(&request)) {
                 return Ok(whole(told));
             }
+            let mut request = request;
+            request.extensions_mut().insert(peer);
             let mut answer = answer_public(&shared, request, listen, peer, &line).await;
             if let Some(readers) = readers {
                 readers.allow(answer.headers_mut());
@@ -185,16 +181,14 @@ async fn answer_public(
 ) -> Answer {
     let routes = shared.borrow().routes.clone();
     let path = request.uri().path();
-    let is_it =
-        |endpoint: &&Rc<Endpoint>| *endpoint.way.endpoint == *path && endpoint.listen == listen;
-    if let Some(endpoint) = routes.endpoints.iter().find(is_it)
+    if let Some(endpoint) = routes.endpoints.iter().find(|one| one.is_at(path, listen))
         && upgrade::is_asked_for(&request)
     {
         whole(upgrade::answer(shared, request, endpoint, peer, line).await)
     } else if path == &*routes.events.way.endpoint && request.method() == http::Method::GET {
         events::answer(shared, &request, &routes.events, peer, line).await
     } else if request.method() == http::Method::GET
-        && let Some(found) = routes.image_paths.iter().find(|one| one.is_at(path, listen))
+        && let Some(found) = routes.image_paths.iter().find(|one| one.endpoint.is_at(path, listen))
     {
         let (topic, images) = (found.topic.as_str(), &found.endpoint);
         images::answer(shared, &request, topic, images, peer, line).await

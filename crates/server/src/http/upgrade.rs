@@ -12,12 +12,13 @@ use protocol::{ClientId, CloseReason, Dialect, Error, ErrorCode, Opened, Opening
 use super::Peer;
 use super::continuity;
 use super::error::response;
-use super::guard::is_same_host;
+use super::page::Page;
 use super::query;
 use super::socket::{Line, Socket};
 use super::who::{self, Offered, Shown, Who};
 use crate::auth::{Principal, Standing};
 use crate::config::Refusal;
+use crate::counted::Whom;
 use crate::endpoint::{Arrival, Endpoint, new_client_id};
 use crate::node::Node;
 use crate::registry::{Full, Reservation};
@@ -107,11 +108,13 @@ pub(super) async fn answer(
             answer.headers_mut().insert(HeaderName::from_static(name), value);
         }
     }
-    let is_cookie_needed = refusal.is_none() && !must_authenticate && !principal.is_personal;
+    let is_cookie_needed = refusal.is_none() && !must_authenticate && principal.mark.is_none();
     let remembers = endpoint.remember_ms.filter(|_| is_cookie_needed);
     let cookie = remembers.and_then(|_| continuity::cookie(request.headers()));
     if let Some(cookie) = &cookie {
-        answer.headers_mut().append(header::SET_COOKIE, continuity::set(cookie, endpoint));
+        answer
+            .headers_mut()
+            .append(header::SET_COOKIE, continuity::set(cookie, request.uri().path()));
     }
     let (address, deflates) = (Some(peer.address), accepted.deflate().is_some());
     let mut arrival = Arrival {
@@ -217,7 +220,7 @@ pub(super) fn admit(
     headers: &HeaderMap,
     peer: Peer,
 ) -> Result<Reservation, Response<Body>> {
-    if !is_origin_allowed(endpoint, headers) {
+    if !Page::of(headers).is_allowed(endpoint) {
         let message = "pages of this origin may not connect here (setting `origins`)";
         return Err(response(&Error::new(ErrorCode::Forbidden, message), None));
     }
@@ -229,14 +232,19 @@ pub(super) fn admit(
     let ip = peer.address.ip();
     let most = node.config().limits.connections as usize;
     let reservation =
-        node.registry.reserve(ip, &endpoint.way.endpoint, most, endpoint.concurrent_per_address);
+        node.registry.reserve(ip, &endpoint.way.id, most, endpoint.concurrent_per_address);
     let reservation = reservation.map_err(refuse_full)?;
     if let Some(rate) = endpoint.connections_per_address {
         let now_ms = node.clock.now().ms;
-        node.addresses.count(ip, &endpoint.way.endpoint, rate, now_ms).map_err(|wait_ms| {
-            let message = "this address connects more often than it may";
-            response(&Error::new(ErrorCode::TooManyConnections, message).retry_after(wait_ms), None)
-        })?;
+        node.addresses.count(Whom::network(ip), &endpoint.way.id, rate, now_ms).map_err(
+            |wait_ms| {
+                let message = "this address connects more often than it may";
+                response(
+                    &Error::new(ErrorCode::TooManyConnections, message).retry_after(wait_ms),
+                    None,
+                )
+            },
+        )?;
     }
     Ok(reservation)
 }
@@ -247,17 +255,4 @@ fn refuse_full(full: Full) -> Response<Body> {
         Full::Address => ("this address has as many connections as it may", None),
     };
     response(&Error::new(ErrorCode::TooManyConnections, message).retry_after(5_000), status)
-}
-
-/// Browsers always name the page's origin; who names none is no browser.
-pub(super) fn is_origin_allowed(endpoint: &Endpoint, headers: &HeaderMap) -> bool {
-    let mut origins = headers.get_all(header::ORIGIN).iter();
-    let Some(origin) = origins.next() else { return true };
-    let Ok(origin) = origin.to_str() else { return false };
-    origins.next().is_none()
-        && (is_same_host(origin, headers)
-            || endpoint
-                .origins
-                .iter()
-                .any(|allowed| matches!(allowed.as_str(), a if a == "*" || a == origin)))
 }

@@ -5,6 +5,7 @@ use protocol::{Error, ErrorCode};
 
 use super::continuity;
 use super::error::response;
+use super::page::Page;
 use super::query;
 use crate::auth::{Asking, Principal, TOKEN_BYTES_MAX};
 use crate::config::{Access, TokenPlace};
@@ -101,7 +102,7 @@ pub(super) async fn identify(
         return Err(error.clone());
     }
     if let Some(backend) = &authority.backend {
-        let asking = asking(&shown, token.as_deref());
+        let asking = asking(endpoint, &shown, token.as_deref());
         if !asking.is_empty() {
             return backend.ask(asking, wall_ms).await.map(Who::Known);
         }
@@ -153,7 +154,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<String>, Error> {
 }
 
 /// What a backend is shown of a request.
-fn asking(shown: &Shown<'_>, token: Option<&str>) -> Asking {
+fn asking(endpoint: &Endpoint, shown: &Shown<'_>, token: Option<&str>) -> Asking {
     let line = |name: header::HeaderName| {
         let values = shown.headers?.get_all(name).iter();
         let texts: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
@@ -171,7 +172,11 @@ fn asking(shown: &Shown<'_>, token: Option<&str>) -> Asking {
         let pairs: Vec<&str> = pairs.filter(|pair| !continuity::is_ours(pair)).collect();
         (!pairs.is_empty()).then(|| pairs.join("; "))
     };
-    Asking { cookie: line(header::COOKIE).and_then(others), authorization }
+    // Any page whatever has its visitor's cookies sent: that one may connect is no reason that it
+    // may do so as its visitor.
+    let is_trusted = shown.headers.is_some_and(|headers| Page::of(headers).is_trusted(endpoint));
+    let cookie = line(header::COOKIE).filter(|_| is_trusted).and_then(others);
+    Asking { cookie, authorization }
 }
 
 /// The answer to who is not known, which says how one becomes it (RFC 9110, section 11.6.1).

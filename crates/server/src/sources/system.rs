@@ -48,11 +48,11 @@ pub(super) async fn run(node: Arc<Node>, source: Arc<Source>, mut changes: Recei
     }
 }
 
-/// The paths whose clients are counted: those of endpoints under this root, or else all.
-fn endpoints_of(node: &Node, root: &Topic) -> Vec<String> {
+/// Whose clients are counted: those of endpoints under this root, or else all.
+fn endpoints_of(node: &Node, root: &Topic) -> Vec<Arc<str>> {
     let config = node.config();
     let under = config.endpoints.iter().filter(|endpoint| endpoint.root.as_ref() == Some(root));
-    under.map(|endpoint| endpoint.path.to_string()).collect()
+    under.map(|endpoint| config.id_of(endpoint)).collect()
 }
 
 fn counted(count: usize) -> Value {

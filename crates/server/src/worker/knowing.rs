@@ -113,6 +113,9 @@ impl Shell {
         if shown.is_refresh && known.user.is_none() {
             return Err(Error::bad_request("only the session of a user can be extended"));
         }
+        if shown.is_refresh && who.expires_at_ms.is_none() {
+            return Err(Error::bad_request("a token that never expires needs no newer one"));
+        }
         let standing = endpoint.standing(&node, who)?;
         let device = who.device.clone().or(shown.device);
         let devices = endpoint.devices(&standing, shown.takeover);
@@ -128,6 +131,7 @@ impl Shell {
         if let Some(client) = self.client_mut(key) {
             client.principal = who.is_known.then(|| Box::new(who.clone()));
         }
+        self.remember_by(key, who);
         self.know(key, endpoint, &standing);
         let own = [who.groups.clone(), node.memberships.of_client(id)].concat();
         let groups = node.memberships.of(who.user.as_deref(), &own);

@@ -64,8 +64,7 @@ impl Shell {
 
     /// A client is about to be forgotten: what it did still counts.
     pub(super) fn count_departure(&mut self, key: ClientKey) {
-        if let Some(endpoint) = self.client(key).map(|client| client.endpoint.way.endpoint.clone())
-        {
+        if let Some(endpoint) = self.client(key).map(|client| client.endpoint.way.id.clone()) {
             self.node.departures.add(&endpoint, &self.sums(key));
         }
     }
@@ -77,6 +76,6 @@ impl Shell {
             Failure::TimeOut => Sums { time_outs: 1, ..Sums::default() },
             Failure::Write => Sums { failed_writes: 1, ..Sums::default() },
         };
-        self.node.departures.add(&client.endpoint.way.endpoint, &sums);
+        self.node.departures.add(&client.endpoint.way.id, &sums);
     }
 }

@@ -12,7 +12,7 @@ use super::held::Held;
 use super::inbox::{Input, WakeInbox};
 use super::knowing::Shown;
 use super::link::Failure;
-use crate::absent::{Continuity, Heir};
+use crate::absent::{Continuity, Heir, Word};
 use crate::auth::Principal;
 use crate::commands::Caller;
 use crate::endpoint::{Coming, Endpoint};
@@ -214,6 +214,18 @@ impl Shell {
         Some((continuity, heard))
     }
 
+    /// A client that is known by its token has another one now.
+    pub(super) fn remember_by(&mut self, key: ClientKey, who: &Principal) {
+        let (node, place) = (self.node.clone(), self.place);
+        let continuity = self.client_mut(key).and_then(|client| client.continuity.as_mut());
+        let (Some(continuity), Some(mark)) = (continuity, who.mark) else { return };
+        if matches!(continuity.identity.word, Word::Token(..)) {
+            // What an earlier connection had under the one before is not for this one any more.
+            node.absent.expect_no_more(&continuity.identity, place, key);
+            continuity.identity.word = Word::Token(mark, who.expires_at_ms);
+        }
+    }
+
     pub(super) fn client_mut(&mut self, key: ClientKey) -> Option<&mut Client> {
         let client = self.clients.get_mut(key.place as usize)?.as_mut()?;
         (client.key == key).then_some(client)
@@ -229,9 +241,9 @@ impl Shell {
         self.clients.iter().flatten().map(|client| (client.key, client))
     }
 
-    /// The clients that came to a path.
-    pub(crate) fn clients_at(&self, path: &str) -> impl Iterator<Item = (ClientKey, &Client)> {
-        self.clients().filter(move |(_, client)| *client.endpoint.way.endpoint == *path)
+    /// The clients of the endpoint of that id.
+    pub(crate) fn clients_at(&self, id: &str) -> impl Iterator<Item = (ClientKey, &Client)> {
+        self.clients().filter(move |(_, client)| *client.endpoint.way.id == *id)
     }
 
     /// Something came in.

@@ -127,10 +127,11 @@ pub(crate) fn print(running: &Running, out: &mut Output) -> Result {
     let endpoints: Vec<(String, &str, &str)> = config
         .endpoints
         .iter()
-        .map(|endpoint| {
+        .flat_map(|endpoint| endpoint.paths().map(move |path| (endpoint, path.as_str())))
+        .map(|(endpoint, path)| {
             let address = running.node().bound_to(config.listener_of(endpoint));
-            let url = format!("ws://{}{}", reachable(address), endpoint.path.as_str());
-            (url, endpoint.path.as_str(), endpoint.dialect.as_str())
+            let url = format!("ws://{}{path}", reachable(address));
+            (url, path, endpoint.dialect.as_str())
         })
         .collect();
     if out.is_json() {

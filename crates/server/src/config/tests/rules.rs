@@ -143,6 +143,26 @@ error: two endpoints claim `/ws` on 127.0.0.1:8080
     let apart =
         "[[endpoint]]\npath = \"/ws\"\n[[endpoint]]\npath = \"/ws\"\nlisten = \"127.0.0.1:9000\"\n";
     assert_eq!(titles(apart), Vec::<String>::new());
+    let alias =
+        "[[endpoint]]\npath = \"/a\"\naliases = [\"/b\", \"/c\"]\n[[endpoint]]\npath = \"/c\"\n";
+    assert_eq!(titles(alias), ["two endpoints claim `/c` on 127.0.0.1:8080"]);
+}
+
+#[test]
+fn what_clients_may_name_can_be_a_topic() {
+    let named = |name: &str| {
+        titles(&format!(
+            "[[endpoint]]\npath = \"/t\"\ndialect = \"table\"\nroot = \"table\"\nnames = [\"a\", \"{name}\"]\n"
+        ))
+    };
+    assert_eq!(named("foul.late"), Vec::<String>::new());
+    for wrong in ["", "a b", "*", "a."] {
+        let titles = named(wrong);
+        assert!(
+            titles[0].starts_with(&format!("`{wrong}` cannot be a name of events: ")),
+            "{titles:?}"
+        );
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use super::{ParseError, serde_as_text};
@@ -34,14 +35,34 @@ impl FromStr for EndpointPath {
     }
 }
 
-/// A web origin that may connect: `https://app.example`, `null`, or `*` for every one.
+/// A web origin that may connect: `https://app.example`, `null`, `loopback` for every port of this
+/// machine, or `*` for every one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WebOrigin(Box<str>);
 
 impl WebOrigin {
-    /// As browsers send it in `Origin`; or `*`.
+    /// Every one.
+    const ANY: &str = "*";
+    /// Those whose host is the machine of the browser.
+    const LOOPBACK: &str = "loopback";
+
+    /// As browsers send it in `Origin`; or one of the words.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether every origin is meant.
+    pub fn is_any(&self) -> bool {
+        self.as_str() == Self::ANY
+    }
+
+    /// Whether an origin as browsers send it is meant.
+    pub fn covers(&self, origin: &str) -> bool {
+        match self.as_str() {
+            Self::ANY => true,
+            Self::LOOPBACK => is_of_loopback(origin),
+            known => known == origin,
+        }
     }
 }
 
@@ -49,7 +70,7 @@ impl FromStr for WebOrigin {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        if matches!(text, "*" | "null") {
+        if matches!(text, Self::ANY | Self::LOOPBACK | "null") {
             return Ok(Self(text.into()));
         }
         let form = || {
@@ -68,6 +89,17 @@ impl FromStr for WebOrigin {
         // Browsers send both in lower case (RFC 6454 6.2).
         Ok(Self(text.to_ascii_lowercase().into()))
     }
+}
+
+/// Whether the host of an origin is `localhost` or a loopback address, on whatever port.
+fn is_of_loopback(origin: &str) -> bool {
+    let Some((_, place)) = origin.split_once("://") else { return false };
+    let host = match place.rsplit_once(':') {
+        Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => place,
+    };
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// A host's name as requests carry it, without a port; in lower case.

@@ -1,6 +1,6 @@
-use std::sync::Arc;
+use std::net::SocketAddr;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use protocol::{Error, ErrorCode};
@@ -11,13 +11,19 @@ use crate::node::Node;
 
 /// Answers what no route of the admin listener serves.
 pub(super) async fn admin() -> ApiError {
+    nothing()
+}
+
+fn nothing() -> ApiError {
     ApiError::new(ErrorCode::NotFound, "there is nothing at this path")
 }
 
 /// Answers what no route of the public listener serves, and says where else it may be had.
-pub(super) async fn public(State(node): State<Arc<Node>>, request: Request) -> Response {
+pub(super) fn public(node: &Node, listener: SocketAddr, request: &Request) -> Response {
     let path = request.uri().path();
-    let is_endpoint = node.config().endpoints.iter().any(|e| e.path.as_str() == path);
+    let config = node.config();
+    let mut here = config.endpoints.iter().filter(|one| config.listener_of(one) == listener);
+    let is_endpoint = here.any(|endpoint| endpoint.is_at(path));
     if is_endpoint && !request.headers().contains_key(header::UPGRADE) {
         return upgrade_required();
     }
@@ -25,7 +31,7 @@ pub(super) async fn public(State(node): State<Arc<Node>>, request: Request) -> R
         let message = "this is served by the admin listener (setting `listen.admin`), not here";
         return ApiError::new(ErrorCode::NotFound, message).into_response();
     }
-    admin().await.into_response()
+    nothing().into_response()
 }
 
 /// RFC 9110 section 15.5.22: the answer names the protocol in `Upgrade`.
@@ -40,5 +46,5 @@ fn upgrade_required() -> Response {
 
 /// Stands in the table for what is answered before the table is asked.
 pub(super) async fn unreached() -> ApiError {
-    admin().await
+    nothing()
 }

@@ -26,7 +26,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::routing::get;
 
 pub(crate) use admission::Admission;
@@ -60,16 +60,21 @@ pub(crate) fn public_routes(node: &Arc<Node>) -> Vec<(SocketAddr, Router)> {
 
 fn public_routes_at(node: &Arc<Node>, address: SocketAddr) -> Router {
     let config = node.config();
-    let mut routes = Router::new().route("/", get(page::public));
+    let mut routes = Router::new();
+    let page = move |State(node): State<Arc<Node>>| async move { page::public(&node, address) };
+    routes = routes.route("/", get(page));
     for route in table::public() {
         routes = routes.route(route.path, route.handler);
     }
     for endpoint in config.endpoints.iter().filter(|one| config.listener_of(one) == address) {
-        if let Some(more) = super::systems::routes(endpoint) {
+        if let Some(more) = super::systems::routes(&config, endpoint) {
             routes = routes.merge(more);
         }
     }
-    finish(routes.fallback(elsewhere::public), node)
+    let elsewhere = move |State(node): State<Arc<Node>>, request: Request| async move {
+        elsewhere::public(&node, address, &request)
+    };
+    finish(routes.fallback(elsewhere), node)
 }
 
 fn finish(routes: Router<Arc<Node>>, node: &Arc<Node>) -> Router {

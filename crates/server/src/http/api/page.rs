@@ -1,18 +1,18 @@
-use std::sync::Arc;
+use std::net::SocketAddr;
 
-use axum::extract::State;
 use axum::response::Html;
 
 use crate::node::Node;
 
-/// `GET /` of the public listener: what runs here.
-pub(super) async fn public(State(node): State<Arc<Node>>) -> Html<String> {
+/// `GET /` of a listener for clients: what runs there.
+pub(super) fn public(node: &Node, listener: SocketAddr) -> Html<String> {
     let config = node.config();
     let endpoints =
-        config.endpoints.iter().filter(|e| config.listener_of(e) == config.listen.public);
+        config.endpoints.iter().filter(|endpoint| config.listener_of(endpoint) == listener);
     let listed: Vec<String> = endpoints
-        .map(|endpoint| {
-            let (path, dialect) = (endpoint.path.as_str(), endpoint.dialect.as_str());
+        .flat_map(|endpoint| endpoint.paths().map(move |path| (path, endpoint.dialect)))
+        .map(|(path, dialect)| {
+            let (path, dialect) = (path.as_str(), dialect.as_str());
             format!("<li><code>{}</code> WebSocket, {dialect} dialect</li>", escaped(path))
         })
         .collect();

@@ -19,7 +19,7 @@ use axum::Router;
 use axum::response::Response;
 use protocol::Topic;
 
-use crate::config::Endpoint;
+use crate::config::{Config, Endpoint};
 use crate::node::Node;
 
 /// The routes of a system.
@@ -29,7 +29,7 @@ struct System {
     /// Every path, as the router spells it: two systems on one listener must not share one.
     paths: &'static [&'static str],
     /// The routes beside an endpoint: exactly those paths.
-    routes: fn(&Endpoint) -> Router<Arc<Node>>,
+    routes: fn(&Config, &Endpoint) -> Router<Arc<Node>>,
 }
 
 const SYSTEMS: &[System] = &[
@@ -46,8 +46,8 @@ fn of(endpoint: &Endpoint) -> Option<&'static System> {
 }
 
 /// The routes beside an endpoint, where it has some.
-pub(super) fn routes(endpoint: &Endpoint) -> Option<Router<Arc<Node>>> {
-    of(endpoint).map(|system| (system.routes)(endpoint))
+pub(super) fn routes(config: &Config, endpoint: &Endpoint) -> Option<Router<Arc<Node>>> {
+    of(endpoint).map(|system| (system.routes)(config, endpoint))
 }
 
 /// Where images of a topic are served beside an endpoint, whose answer has no end.

@@ -15,23 +15,23 @@ use crate::node::Node;
 pub(super) const PATHS: &[&str] = &["/system/status"];
 
 /// The routes beside an endpoint.
-pub(super) fn routes(endpoint: &Endpoint) -> Router<Arc<Node>> {
-    let path: Arc<str> = endpoint.path.as_str().into();
-    let status = move |State(node): State<Arc<Node>>| async move { status(&node, &path) };
+pub(super) fn routes(config: &Config, endpoint: &Endpoint) -> Router<Arc<Node>> {
+    let id = config.id_of(endpoint);
+    let status = move |State(node): State<Arc<Node>>| async move { status(&node, &id) };
     Router::new().route("/system/status", get(status))
 }
 
 /// `GET /system/status`: whether the server is up, what it does here, and who is connected.
-fn status(node: &Node, path: &str) -> Response {
+fn status(node: &Node, id: &Arc<str>) -> Response {
     let config = node.config();
-    let endpoint = config.endpoints.iter().find(|endpoint| endpoint.path.as_str() == path);
+    let endpoint = config.endpoints.iter().find(|endpoint| config.id_of(endpoint) == *id);
     let usual = endpoint.map_or("online", |endpoint| endpoint.status.as_str());
     super::json(&json!({
         "status": state(node, usual),
         "version": env!("CARGO_PKG_VERSION"),
         "uptime": node.uptime_ms() as f64 / 1e3,
         "active_features": endpoint.map(|endpoint| features(&config, endpoint)),
-        "active_connections": node.registry.count_at(&[path.to_owned()]),
+        "active_connections": node.registry.count_at(std::slice::from_ref(id)),
     }))
 }
 

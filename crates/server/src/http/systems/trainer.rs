@@ -15,7 +15,7 @@ use super::input::Sender;
 use super::newest::newest;
 use super::pace::Pace;
 use super::tenths;
-use crate::config::Endpoint;
+use crate::config::{Config, Endpoint};
 use crate::http::error::ApiError;
 use crate::http::query::pairs;
 use crate::node::Node;
@@ -26,18 +26,18 @@ pub(super) const PATHS: &[&str] = &["/api/ws/status"];
 
 /// What the routes know of the endpoint beside which they are.
 struct Beside {
-    path: Arc<str>,
+    id: Arc<str>,
     root: Option<Topic>,
     pace: Pace,
 }
 
 /// The routes beside an endpoint.
-pub(super) fn routes(endpoint: &Endpoint) -> Router<Arc<Node>> {
-    let (path, root) = (endpoint.path.as_str().into(), endpoint.root.clone());
-    let beside = Arc::new(Beside { path, root, pace: Pace::new() });
+pub(super) fn routes(config: &Config, endpoint: &Endpoint) -> Router<Arc<Node>> {
+    let (id, root) = (config.id_of(endpoint), endpoint.root.clone());
+    let beside = Arc::new(Beside { id, root, pace: Pace::new() });
     let status = move |State(node): State<Arc<Node>>, headers: HeaderMap, uri: Uri| async move {
         // It tells what was published: who may not connect may not read it here.
-        if let Err(refused) = Sender::identify(&node, &beside.path, &headers, &uri).await {
+        if let Err(refused) = Sender::identify(&node, &beside.id, &headers, &uri).await {
             return refused;
         }
         status(&node, &beside, uri.query()).await.into_response()
@@ -49,7 +49,7 @@ pub(super) fn routes(endpoint: &Endpoint) -> Router<Arc<Node>> {
 /// that told of itself last.
 async fn status(node: &Node, beside: &Beside, query: Option<&str>) -> Result<Response, ApiError> {
     let room = pairs(query).into_iter().find(|(name, _)| name == "room").map(|(_, room)| room);
-    let audience = Audience::gather(node, beside.path.clone()).await;
+    let audience = Audience::gather(node, beside.id.clone()).await;
     let answer = json!({
         "active_connections": audience.sent.len(),
         "training_state": training_state(node, beside, room.as_deref()).await?,
@@ -70,10 +70,9 @@ struct Audience {
 }
 
 impl Audience {
-    async fn gather(node: &Node, path: Arc<str>) -> Self {
+    async fn gather(node: &Node, id: Arc<str>) -> Self {
         let mut sum = Self::default();
-        for Self { subscriptions, sent } in node.ask_all(move |shell| Self::of(shell, &path)).await
-        {
+        for Self { subscriptions, sent } in node.ask_all(move |shell| Self::of(shell, &id)).await {
             sum.sent.extend(sent);
             for (event, count) in subscriptions {
                 *sum.subscriptions.entry(event).or_default() += count;
@@ -83,9 +82,9 @@ impl Audience {
     }
 
     /// Those of one worker.
-    fn of(shell: &Shell, path: &str) -> Self {
+    fn of(shell: &Shell, id: &str) -> Self {
         let mut found = Self::default();
-        for (key, client) in shell.clients_at(path) {
+        for (key, client) in shell.clients_at(id) {
             let Some(view) = shell.engine.view(key) else { continue };
             found.sent.insert(client.id, view.counts.events_out);
             let events = view.topics.iter().filter_map(|topic| topic.tokens().last());

@@ -46,9 +46,9 @@ struct Seen {
 }
 
 impl Seen {
-    async fn gather(node: &Node, path: Arc<str>) -> Self {
+    async fn gather(node: &Node, id: Arc<str>) -> Self {
         let mut sum = Self::default();
-        for part in node.ask_all(move |shell| Self::of(shell, &path)).await {
+        for part in node.ask_all(move |shell| Self::of(shell, &id)).await {
             sum.sent.extend(part.sent);
             sum.received += part.received;
             sum.latencies_ms.extend(part.latencies_ms);
@@ -59,11 +59,11 @@ impl Seen {
     }
 
     /// Those of one worker.
-    fn of(shell: &Shell, path: &str) -> Self {
+    fn of(shell: &Shell, id: &str) -> Self {
         let counters = shell.engine.counters();
         let mut seen =
             Self { errors: counters.errors, commands: counters.commands, ..Self::default() };
-        for (key, client) in shell.clients_at(path) {
+        for (key, client) in shell.clients_at(id) {
             let Some(view) = shell.engine.view(key) else { continue };
             seen.sent.insert(client.id, view.counts.events_out);
             seen.received += view.counts.commands_in;
@@ -77,7 +77,7 @@ impl Seen {
 
 /// `GET /api/metrics/websocket`: of the clients that are connected now.
 pub(super) async fn metrics(node: &Node, beside: &Beside) -> Response {
-    let seen = Seen::gather(node, beside.path.clone()).await;
+    let seen = Seen::gather(node, beside.id.clone()).await;
     let connected = seen.sent.len();
     let sent: u64 = seen.sent.values().sum();
     let answered = seen.latencies_ms.len();

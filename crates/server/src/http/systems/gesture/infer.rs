@@ -2,9 +2,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Bytes;
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use engine::Action;
-use http::{HeaderMap, StatusCode, Uri};
+use http::StatusCode;
 use protocol::dialects::spelling::incoming;
 use protocol::{Call, Draft, Error, ErrorCode, Payload, Topic};
 use serde_json::{Map, Value, json};
@@ -25,18 +26,12 @@ const COMMAND: &str = "ai_infer";
 
 /// `POST /api/ai/infer`: a question is put to what answers `ai_infer`. The answer goes to who asked
 /// and to everyone who wants answers.
-pub(super) async fn infer(
-    node: &Arc<Node>,
-    beside: &Beside,
-    headers: &HeaderMap,
-    uri: &Uri,
-    body: &Bytes,
-) -> Response {
-    let sender = match Sender::identify(node, &beside.path, headers, uri).await {
-        Ok(sender) => sender,
+pub(super) async fn infer(node: &Arc<Node>, beside: &Beside, request: Request) -> Response {
+    let (sender, body) = match Sender::of_message(node, &beside.id, request).await {
+        Ok(sent) => sent,
         Err(refused) => return refused,
     };
-    let question = match Question::read(body) {
+    let question = match Question::read(&body) {
         Ok(question) => question,
         Err(problems) => return problems.into_response(),
     };

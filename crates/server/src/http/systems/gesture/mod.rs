@@ -12,14 +12,12 @@ mod figures;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::routing::{get, post};
-use http::{HeaderMap, Uri};
 use protocol::dialects::spelling::root::Root;
 
 use super::pace::Pace;
-use crate::config::Endpoint;
+use crate::config::{Config, Endpoint};
 use crate::node::Node;
 
 /// Every path.
@@ -33,24 +31,21 @@ pub(super) const PATHS: &[&str] = &[
 
 /// What the routes know of the endpoint beside which they are.
 struct Beside {
-    path: Arc<str>,
+    id: Arc<str>,
     root: Root,
     pace: Pace,
 }
 
 /// The routes beside an endpoint.
-pub(super) fn routes(endpoint: &Endpoint) -> Router<Arc<Node>> {
-    let (path, root) = (endpoint.path.as_str().into(), Root::new(endpoint.root.clone()));
-    let beside = Arc::new(Beside { path, root, pace: Pace::new() });
+pub(super) fn routes(config: &Config, endpoint: &Endpoint) -> Router<Arc<Node>> {
+    let (id, root) = (config.id_of(endpoint), Root::new(endpoint.root.clone()));
+    let beside = Arc::new(Beside { id, root, pace: Pace::new() });
     let (gestures, questions, metrics) = (beside.clone(), beside.clone(), beside);
-    let process = move |State(node): State<Arc<Node>>,
-                        uri: Uri,
-                        headers: HeaderMap,
-                        body: Bytes| async move {
-        process::process(&node, &gestures, &headers, &uri, &body).await
+    let process = move |State(node): State<Arc<Node>>, request: Request| async move {
+        process::process(&node, &gestures, request).await
     };
-    let infer = move |State(node): State<Arc<Node>>, uri: Uri, headers: HeaderMap, body: Bytes| async move {
-        infer::infer(&node, &questions, &headers, &uri, &body).await
+    let infer = move |State(node): State<Arc<Node>>, request: Request| async move {
+        infer::infer(&node, &questions, request).await
     };
     let health = |State(node): State<Arc<Node>>| async move { figures::health(&node).await };
     let metrics =

@@ -1,7 +1,6 @@
-use axum::body::Bytes;
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use engine::Action;
-use http::{HeaderMap, Uri};
 use protocol::Error;
 use protocol::dialects::spelling::members::push_members;
 
@@ -12,18 +11,12 @@ use crate::http::systems::input::Sender;
 use crate::node::Node;
 
 /// `POST /api/gesture/process`: a gesture was seen. It is told to everyone who wants gestures.
-pub(super) async fn process(
-    node: &Node,
-    beside: &Beside,
-    headers: &HeaderMap,
-    uri: &Uri,
-    body: &Bytes,
-) -> Response {
-    let sender = match Sender::identify(node, &beside.path, headers, uri).await {
-        Ok(sender) => sender,
+pub(super) async fn process(node: &Node, beside: &Beside, request: Request) -> Response {
+    let (sender, body) = match Sender::of_message(node, &beside.id, request).await {
+        Ok(sent) => sent,
         Err(refused) => return refused,
     };
-    let gesture = match read(body, crate::clock::wall_ms()) {
+    let gesture = match read(&body, crate::clock::wall_ms()) {
         Ok(gesture) => gesture,
         Err(problems) => return problems.into_response(),
     };

@@ -5,7 +5,6 @@ use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use protocol::dialects::spelling::time::iso;
-use protocol::dialects::table::NAME;
 use protocol::{ClientId, CloseReason, Error, ErrorCode, Frame};
 use serde_json::{Map, Value, json};
 
@@ -44,13 +43,13 @@ pub(super) async fn show(
     Extension(system): Extension<Arc<System>>,
     Path(id): Path<String>,
 ) -> Result<Response> {
-    let (id, _) = client(&node, &id)?;
+    let (id, _) = client(&node, &system, &id)?;
     let seen = system.clients(&node).await.into_iter().find(|seen| seen.id == id);
     Ok(answer(described(&node, &system, &seen.ok_or_else(gone)?)))
 }
 
 fn described(node: &Node, system: &System, seen: &Seen) -> Map<String, Value> {
-    let Seen { id, endpoint, link, sums, view } = seen;
+    let Seen { id, path, link, sums, view } = seen;
     let connected = node.registry.get(*id);
     let connected = connected.as_ref();
     let user = connected.and_then(|client| client.user.as_deref());
@@ -60,7 +59,7 @@ fn described(node: &Node, system: &System, seen: &Seen) -> Map<String, Value> {
         "user_id": user,
         "device": connected.and_then(|client| client.device.as_deref()),
         "address": address,
-        "endpoint": &**endpoint,
+        "endpoint": &**path,
         "connected_at": iso(link.connected_at_ms).to_string(),
         "uptime": sums.connected_ms as f64 / 1e3,
         "subscriptions": system.names_of(&view.topics),
@@ -137,7 +136,7 @@ async fn change(
     (kind, id): (&str, &str),
     asked: Streams,
 ) -> Result<Response> {
-    let (id, connected) = client(node, id)?;
+    let (id, connected) = client(node, system, id)?;
     let is_known = |name: &String| system.dialect.streams().any(|(known, _)| known == name);
     let (streams, rejected): (Vec<String>, Vec<String>) =
         asked.known.into_iter().partition(is_known);
@@ -175,18 +174,19 @@ async fn change(
 pub(super) async fn disconnect(
     _: Manager,
     State(node): State<Arc<Node>>,
+    Extension(system): Extension<Arc<System>>,
     Path(id): Path<String>,
 ) -> Result<Response> {
-    let (id, connected) = client(&node, &id)?;
+    let (id, connected) = client(&node, &system, &id)?;
     node.close_client(&connected, CloseReason::Forbidden, None);
     let message = "the client is being disconnected";
     Ok(answer(object! { "message": message, "client_id": id.to_string() }))
 }
 
-/// A client of this dialect.
-fn client(node: &Node, id: &str) -> Result<(ClientId, Connected)> {
+/// A client of the system that speaks its dialect.
+fn client(node: &Node, system: &System, id: &str) -> Result<(ClientId, Connected)> {
     let (id, connected) = node.client(id)?;
-    if connected.way.dialect == NAME { Ok((id, connected)) } else { Err(gone().into()) }
+    if system.has(&connected) { Ok((id, connected)) } else { Err(gone().into()) }
 }
 
 fn gone() -> Error {

@@ -17,7 +17,7 @@ pub(super) async fn metrics(
     Extension(system): Extension<Arc<System>>,
 ) -> Response {
     let clients = system.clients(&node).await;
-    let sums = System::sums(&node, &clients);
+    let sums = system.sums(&node, &clients);
     let broadcasts = json!({
         "messages_sent": sums.events_out,
         "messages_received": sums.messages_in,

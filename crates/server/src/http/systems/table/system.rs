@@ -9,10 +9,11 @@ use protocol::dialects::table::{NAME, Table};
 use protocol::dialects::{Settings, spelling::root::Root};
 use protocol::{ClientId, Link, Pattern, Topic};
 
-use crate::config::{Config, Endpoint};
+use crate::config::{Config, Endpoint, id_at};
 use crate::departures::Sums;
 use crate::http::guard;
 use crate::node::Node;
+use crate::registry::Connected;
 
 /// The images for `<img>`, whose answer has no end.
 const FRAMES: &str = "/api/v1/websocket/frame.mjpeg";
@@ -21,13 +22,16 @@ const FRAMES: &str = "/api/v1/websocket/frame.mjpeg";
 pub(super) struct System {
     pub(super) dialect: Table,
     root: Root,
-    listen: Option<SocketAddr>,
+    listen: SocketAddr,
+    /// Where its clients come: to the endpoint, and to its images.
+    ids: [Arc<str>; 2],
 }
 
 /// A client as its worker sees it.
 pub(super) struct Seen {
     pub(super) id: ClientId,
-    pub(super) endpoint: Arc<str>,
+    /// The path of its endpoint.
+    pub(super) path: Arc<str>,
     pub(super) link: Link,
     pub(super) sums: Sums,
     pub(super) view: SessionView,
@@ -44,10 +48,12 @@ impl Seen {
 }
 
 impl System {
-    pub(super) fn new(endpoint: &Endpoint) -> Self {
+    pub(super) fn new(config: &Config, endpoint: &Endpoint) -> Self {
         let (root, names) = (endpoint.root.clone(), endpoint.names.clone());
         let dialect = Table::new(&Settings { root: root.clone(), names });
-        Self { dialect, root: Root::new(root), listen: endpoint.listen }
+        let listen = config.listener_of(endpoint);
+        let ids = [config.id_of(endpoint), id_at(listen, FRAMES)];
+        Self { dialect, root: Root::new(root), listen, ids }
     }
 
     /// The streams by the names that clients know, where the server captures them.
@@ -65,16 +71,22 @@ impl System {
         topics.iter().map(|topic| name_of(topic).unwrap_or(topic.as_str())).collect()
     }
 
+    /// Whether a client speaks the dialect here, and is none that only watches.
+    pub(super) fn has(&self, client: &Connected) -> bool {
+        let [endpoint, _] = &self.ids;
+        client.way.id == *endpoint
+    }
+
     /// Everybody who is connected, in the order of arrival.
     pub(super) async fn clients(&self, node: &Node) -> Vec<Seen> {
-        let paths = paths(&node.config());
+        let ids = self.ids.clone();
         let seen = node.ask_all(move |shell| {
             let clients =
-                shell.clients().filter(|(_, client)| paths.contains(&client.endpoint.way.endpoint));
+                shell.clients().filter(|(_, client)| ids.contains(&client.endpoint.way.id));
             let seen = clients.filter_map(|(key, client)| {
                 Some(Seen {
                     id: client.id,
-                    endpoint: client.endpoint.way.endpoint.clone(),
+                    path: client.endpoint.way.endpoint.clone(),
                     link: client.link(),
                     sums: shell.sums(key),
                     view: shell.engine.view(key)?,
@@ -88,30 +100,14 @@ impl System {
     }
 
     /// What all clients did so far, those who have left too.
-    pub(super) fn sums(node: &Node, present: &[Seen]) -> Sums {
+    pub(super) fn sums(&self, node: &Node, present: &[Seen]) -> Sums {
         let mut sums = Sums::default();
         present.iter().for_each(|seen| sums.add(&seen.sums));
-        for path in &*paths(&node.config()).0 {
-            sums.add(&node.departures.of(path));
+        for id in &self.ids {
+            sums.add(&node.departures.of(id));
         }
         sums
     }
-}
-
-/// The paths at which the system's clients come.
-#[derive(Clone)]
-struct Paths(Arc<[String]>);
-
-impl Paths {
-    fn contains(&self, path: &str) -> bool {
-        self.0.iter().any(|known| *known == path)
-    }
-}
-
-fn paths(config: &Config) -> Paths {
-    let endpoints = config.endpoints.iter().filter(|one| one.dialect.as_str() == NAME);
-    let paths = endpoints.map(|endpoint| endpoint.path.as_str().to_owned());
-    Paths(paths.chain([FRAMES.to_owned()]).collect())
 }
 
 /// Where the images of an endpoint are served, and what topic they are of.
@@ -126,7 +122,7 @@ impl FromRequestParts<Arc<Node>> for Manager {
 
     async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, Response> {
         let system = parts.extensions.get::<Arc<System>>();
-        let listen = system.and_then(|system| system.listen);
+        let listen = system.map(|system| system.listen);
         let listen = listen.unwrap_or(node.config().listen.public);
         guard::check_manager(node, &parts.headers, listen).map(|()| Self)
     }

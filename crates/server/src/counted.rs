@@ -1,26 +1,41 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use crate::config::Rate;
 use crate::rate::Bucket;
 
-/// Addresses that are remembered before those that are in no hurry are forgotten.
+/// Who is remembered before those that are in no hurry are forgotten.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// How often each address connected of late, for endpoints that bound it.
+/// How often each did something of late, at endpoints that bound it.
 #[derive(Default)]
-pub(crate) struct Addresses {
-    buckets: Mutex<HashMap<(IpAddr, Box<str>), Bucket>>,
+pub(crate) struct Counted {
+    buckets: Mutex<HashMap<(Whom, Arc<str>), Bucket>>,
 }
 
-impl Addresses {
-    /// Counts a connection to an endpoint, or says in how many ms one more is allowed.
+/// Whose doings are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Whom {
+    User(Arc<str>),
+    Network(IpAddr),
+}
+
+impl Whom {
+    /// Everybody at an address.
+    pub(crate) fn network(address: IpAddr) -> Self {
+        Self::Network(network_of(address))
+    }
+}
+
+impl Counted {
+    /// Counts one more at the endpoint of an id, or says in how many ms one more is allowed.
     pub(crate) fn count(
         &self,
-        address: IpAddr,
-        endpoint: &str,
+        whom: Whom,
+        endpoint: &Arc<str>,
         rate: Rate,
         now_ms: u64,
     ) -> Result<(), u64> {
@@ -28,7 +43,7 @@ impl Addresses {
         if buckets.len() >= REMEMBERED_MAX {
             buckets.retain(|_, bucket| !bucket.is_full(now_ms));
         }
-        let key = (network_of(address), endpoint.into());
+        let key = (whom, endpoint.clone());
         let bucket = buckets.entry(key).or_insert_with(|| Bucket::new(rate));
         // The rate may have been changed since.
         if bucket.rate() != rate {
