@@ -10,3 +10,5 @@ pub mod protobuf;
 pub mod harness;
 /// Wire transcripts, and how they are played.
 pub mod vectors;
+/// Tokens of users, and tokens that are none.
+pub mod token;

@@ -13,8 +13,8 @@ use serde_json::json;
 use tidings_tests::harness::TestServer;
 use tidings_tests::harness::server::temporary_directory;
 
-use super::token::{self, SECRET};
 use super::{EVERYWHERE, upgrade};
+use tidings_tests::token::{self, SECRET};
 
 /// A key of a test: what signs, and its public half in PEM.
 struct Key {

@@ -2,8 +2,6 @@
 // A test fails by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-/// Tokens.
-mod token;
 /// Where a token may come from.
 mod places;
 /// What is not believed.
@@ -25,8 +23,7 @@ mod secrets;
 
 use tidings_tests::harness::socket::request;
 use tidings_tests::harness::{Reply, Socket, TestServer, http};
-
-use token::SECRET;
+use tidings_tests::token::{self, SECRET};
 
 /// A key, and roles for most tests.
 const AUTH: &str = r#"

@@ -6,6 +6,8 @@ mod spoken;
 /// Clients of any dialect.
 mod talker;
 
+/// Who is let in, and to what.
+mod access;
 /// Bounds, and what is answered beyond them.
 mod limits;
 /// Clients that drop and come back.

@@ -30,13 +30,23 @@ impl<'a> Talker<'a> {
         Self::connect_with(spoken, server, "").await
     }
 
+    /// Connects with a token.
+    pub(crate) async fn connect_as(spoken: &'a Spoken, server: &TestServer, token: &str) -> Self {
+        let path = format!("{}?token={token}", spoken.path);
+        Self::open(spoken, server, &path, "").await
+    }
+
     /// Connects with more headers, each ended by CRLF.
     pub(crate) async fn connect_with(
         spoken: &'a Spoken,
         server: &TestServer,
         headers: &str,
     ) -> Self {
-        let socket = Socket::open_unwelcomed(server.public, spoken.path, headers).await.unwrap();
+        Self::open(spoken, server, spoken.path, headers).await
+    }
+
+    async fn open(spoken: &'a Spoken, server: &TestServer, path: &str, headers: &str) -> Self {
+        let socket = Socket::open_unwelcomed(server.public, path, headers).await.unwrap();
         let mut lines = socket.head.lines().filter_map(|line| line.split_once(": "));
         let set = lines.find(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
         let cookie = set.and_then(|(_, value)| value.split(';').next()).unwrap_or_default();
