@@ -2,18 +2,20 @@
 //! syncs for as many producers within its process.
 
 use std::fs::{self, File};
-use std::io::Write as _;
-use std::net::{SocketAddr, TcpStream};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
 use serde_json::json;
 
 use crate::load::frames;
-use crate::load::publisher::{converse, say};
+use crate::load::publisher::converse;
 use crate::machine;
 use crate::process::{Process, free_address};
 
@@ -178,37 +180,87 @@ fn serve(directory: &Path, arguments: &Arguments, time: Duration) -> Result<Roun
     let mut command = Command::new(std::path::absolute(&arguments.binary)?);
     command.args(["serve", "--config"]).arg(file).arg("--data").arg(directory.join("data"));
     let _server = Process::start(command, &[clients, admin])?;
-    let data = vec![b'1'; arguments.bytes];
-    let begun = Instant::now();
-    let publishers: Vec<_> = (0..arguments.publishers)
-        .map(|_| {
-            let data = data.clone();
-            std::thread::spawn(move || publish(clients, &data, begun + time))
-        })
-        .collect();
-    let mut times = Vec::new();
-    for publisher in publishers {
-        times.extend(publisher.join().map_err(|_| anyhow!("a publisher panicked"))??);
-    }
+    let mut times = publish(clients, arguments, time)?;
     Ok(round(&mut times, time))
 }
 
-/// Publishes one event after the other; how long each acknowledgement took.
-fn publish(address: SocketAddr, data: &[u8], until: Instant) -> Result<Vec<Duration>> {
+/// A connection that publishes one event after the other.
+struct Publishing {
+    socket: TcpStream,
+    heard: Vec<u8>,
+    begun: Instant,
+}
+
+/// Publishes over all connections from one thread, which does not sleep: waking it would cost the
+/// server more than what it does for an event. How long each acknowledgement took.
+fn publish(clients: SocketAddr, arguments: &Arguments, time: Duration) -> Result<Vec<Duration>> {
     let request = frames::request("/v1/ws", "");
-    let mut socket: TcpStream = converse(address, &request, b"\"welcome\"")?;
+    let event = event(arguments.bytes);
+    let (mut poll, mut ready) = (Poll::new()?, Events::with_capacity(arguments.publishers));
+    let mut publishing = Vec::new();
+    for number in 0..arguments.publishers {
+        let socket = converse(clients, &request, b"\"welcome\"")?;
+        socket.set_nonblocking(true)?;
+        let mut socket = TcpStream::from_std(socket);
+        poll.registry().register(&mut socket, Token(number), Interest::READABLE)?;
+        publishing.push(Publishing { socket, heard: Vec::new(), begun: Instant::now() });
+    }
+    let until = Instant::now() + time;
+    for one in &mut publishing {
+        one.say(&event)?;
+    }
+    let (mut times, mut busy) = (Vec::new(), publishing.len());
+    while busy > 0 {
+        poll.poll(&mut ready, Some(Duration::ZERO))?;
+        for event_of in &ready {
+            let Some(one) = publishing.get_mut(event_of.token().0) else { continue };
+            let Some(took) = one.hear()? else { continue };
+            times.push(took);
+            if Instant::now() < until {
+                one.say(&event)?;
+            } else {
+                busy -= 1;
+            }
+        }
+    }
+    Ok(times)
+}
+
+/// The frame that publishes an event.
+fn event(bytes: usize) -> Vec<u8> {
     let mut message = b"{\"id\":1,\"publish\":{\"topic\":\"bench.t0\",\"data\":".to_vec();
-    message.extend_from_slice(data);
+    message.resize(message.len() + bytes, b'1');
     message.extend_from_slice(b"}}");
     let mut frame = Vec::new();
     frames::push(frames::TEXT, &message, &mut frame);
-    let mut times = Vec::new();
-    while Instant::now() < until {
-        let begun = Instant::now();
-        say(&mut socket, &frame, b"\"durability\":\"fsync\"}}")?;
-        times.push(begun.elapsed());
+    frame
+}
+
+impl Publishing {
+    /// Sends an event; as it waits for nothing else there is room for it.
+    fn say(&mut self, event: &[u8]) -> Result<()> {
+        self.begun = Instant::now();
+        self.socket.write_all(event).context("publishing")
     }
-    Ok(times)
+
+    /// Reads what there is; how long the acknowledgement took, once it is there.
+    fn hear(&mut self) -> Result<Option<Duration>> {
+        let mut part = [0; 4096];
+        loop {
+            match self.socket.read(&mut part) {
+                Ok(0) => bail!("the server closed: {}", String::from_utf8_lossy(&self.heard)),
+                Ok(count) => self.heard.extend_from_slice(part.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error).context("waiting for an acknowledgement"),
+            }
+        }
+        let acknowledged = b"\"durability\":\"fsync\"}}";
+        let is_whole = memchr::memmem::find(&self.heard, acknowledged).is_some();
+        Ok(is_whole.then(|| {
+            self.heard.clear();
+            self.begun.elapsed()
+        }))
+    }
 }
 
 fn round(times: &mut [Duration], time: Duration) -> Round {
