@@ -59,6 +59,8 @@ mod rate;
 mod session_token;
 /// Questions to the broker.
 mod asking;
+/// The newest event of some topics.
+mod newest;
 /// Whether events go through.
 mod probe;
 /// Taking up a changed configuration.

@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
-use tidings_tests::harness::{Backing, Feeder, SOON, TestServer};
+use tidings_tests::harness::server::temporary_directory;
+use tidings_tests::harness::{Backing, Feeder, SOON, TestServer, eventually};
 
 use super::{is_degraded, kept, kept_events};
 
@@ -107,6 +108,51 @@ async fn entries_that_come_while_redis_or_the_broker_is_away_are_not_lost() {
     let data: Vec<_> = events.iter().map(|event| event["data"].clone()).collect();
     assert_eq!(data, expected);
     assert_eq!(server.metric("source_dropped").await, 0);
+}
+
+#[tokio::test]
+async fn entries_that_come_while_the_server_is_away_are_read_when_it_is_back() {
+    let redis = Backing::redis().await;
+    let mut feeder = Feeder::connect(&redis).await;
+    let directory = temporary_directory();
+    let rest = format!(
+        "streams = [\"train:log\", \"other\"]\nroot = \"t\"\nuser = \"/user\"\n[broker]\ndir = {:?}\n\
+         [[stream]]\nname = \"t\"\ntopics = [\"t.>\"]\n",
+        directory.path()
+    );
+    add(&mut feeder, "train:log", &[("data", "\"before\"")]).await;
+    let mut number = 0;
+    for _ in 0..3 {
+        let mut server = TestServer::spawn(&source(&redis, &rest)).await;
+        is_degraded(&server, false).await;
+        read(&server, number).await;
+        add_numbers(&mut feeder, &mut number).await;
+        read(&server, number).await;
+        server.signal("KILL");
+        server.ended().await;
+        add_numbers(&mut feeder, &mut number).await;
+    }
+}
+
+async fn add_numbers(feeder: &mut Feeder, number: &mut usize) {
+    for _ in 0..50 {
+        *number += 1;
+        let data = json!({ "n": number, "user": "ann" }).to_string();
+        add(feeder, "train:log", &[("data", &data)]).await;
+    }
+    feeder.flush().await;
+}
+
+/// All numbers up to this one become events, in order and once.
+async fn read(server: &TestServer, last: usize) {
+    let path = "/v1/streams/t/events?limit=1000";
+    let numbers = async || {
+        let page = server.get(path).await;
+        let events = page["events"].as_array().unwrap().iter();
+        events.map(|event| event["data"]["n"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    eventually("they are read", || async { numbers().await.len() >= last }).await;
+    assert_eq!(numbers().await, (1..=last as u64).collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -1,8 +1,6 @@
 //! The HTTP routes of the systems whose dialects Tidings speaks, a file for each: served on the
 //! listener of an endpoint that sets `routes`.
 
-/// The newest event of some topics.
-mod newest;
 /// How many events per second clients are sent.
 mod pace;
 /// Who sends what routes take in.

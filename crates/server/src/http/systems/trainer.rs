@@ -12,12 +12,12 @@ use protocol::{ClientId, Error, Event, Pattern, Payload, Topic};
 use serde_json::{Map, Value, json};
 
 use super::input::Sender;
-use super::newest::newest;
 use super::pace::Pace;
 use super::tenths;
 use crate::config::{Config, Endpoint};
 use crate::http::error::ApiError;
 use crate::http::query::pairs;
+use crate::newest::newest;
 use crate::node::Node;
 use crate::worker::Shell;
 

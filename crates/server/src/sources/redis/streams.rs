@@ -1,12 +1,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use protocol::Pattern;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Value};
 use serde_json::Map;
 
 use super::{Remote, name_of};
 use crate::config::Source;
+use crate::newest::newest_of_all;
 use crate::node::Node;
 use crate::sources::intake::{Intake, Message};
 
@@ -20,7 +22,8 @@ const DATA: &[u8] = b"data";
 /// A stream, and how far it was read.
 struct Reading {
     key: String,
-    /// None before the first connection, which begins with what comes from then on.
+    /// None before the first connection, which begins behind the newest event that is kept of it or,
+    /// without one, with what comes from then on.
     last: Option<Id>,
 }
 
@@ -65,6 +68,9 @@ pub(super) async fn run(mut remote: Remote, node: Arc<Node>, source: Arc<Source>
 async fn read(remote: &mut Remote, readings: &mut [Reading], intake: &Intake) -> RedisResult<()> {
     let mut connection = remote.connect(&remote.config()).await?;
     for reading in readings.iter_mut() {
+        if reading.last.is_none() {
+            reading.last = kept(intake, &reading.key).await;
+        }
         locate(&mut connection, reading).await?;
     }
     remote.up();
@@ -87,6 +93,15 @@ async fn read(remote: &mut Remote, readings: &mut [Reading], intake: &Intake) ->
             reading.last = last.max(reading.last);
         }
     }
+}
+
+/// The last entry that became an event before the server was started, where the event is kept.
+async fn kept(intake: &Intake, key: &str) -> Option<Id> {
+    let (root, name) = (intake.root(), name_of(key.as_bytes()));
+    let topic = if root.is_empty() { name.clone() } else { format!("{root}.{name}") };
+    let newest = newest_of_all(intake.node(), &[Pattern::parse(&topic).ok()?]).await.ok()??;
+    let id = newest.draft.id?;
+    Id::parse(id.strip_prefix(&format!("{root}:{name}:"))?.as_bytes())
 }
 
 /// Finds out from where to read a stream.

@@ -11,14 +11,29 @@ const PAGE_BYTES: usize = 64 << 10;
 ///
 /// # Errors
 /// What the broker says.
-pub(super) async fn newest(node: &Node, topics: &[Pattern]) -> Result<Option<Event>, Error> {
+pub(crate) async fn newest(node: &Node, topics: &[Pattern]) -> Result<Option<Event>, Error> {
+    let viewer = Viewer { client: ClientId(0), user: None, groups: Vec::new() };
+    newest_of(node, topics, Some(viewer)).await
+}
+
+/// The newest event of these topics, whomever it is for.
+///
+/// # Errors
+/// What the broker says.
+pub(crate) async fn newest_of_all(node: &Node, topics: &[Pattern]) -> Result<Option<Event>, Error> {
+    newest_of(node, topics, None).await
+}
+
+async fn newest_of(
+    node: &Node,
+    topics: &[Pattern],
+    viewer: Option<Viewer>,
+) -> Result<Option<Event>, Error> {
     let mut streams: Vec<StreamIndex> =
         topics.iter().flat_map(|topic| node.table.streams_of(topic)).collect();
     streams.sort_unstable();
     streams.dedup();
-    let viewer = Viewer { client: ClientId(0), user: None, groups: Vec::new() };
-    let (topics, except) = (topics.to_vec(), Vec::new());
-    let selector = Selector { topics, except, filter: None, viewer: Some(viewer) };
+    let selector = Selector { topics: topics.to_vec(), except: Vec::new(), filter: None, viewer };
     let mut newest: Option<Event> = None;
     for stream in streams {
         let found = last(node, stream, &selector).await?;
