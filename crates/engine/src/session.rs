@@ -5,6 +5,7 @@ use protocol::{
     Audience, ClientId, Conversation, Event, Filter, Mode, Pattern, Position, Request, Seq,
     Subscribe, SubscriptionId,
 };
+use smallvec::SmallVec;
 
 use crate::broker::Located;
 use crate::cursors::Cursor;
@@ -30,10 +31,12 @@ pub(crate) struct Session {
     pub(crate) is_closing: bool,
     /// Some reader may have something to read.
     pub(crate) is_behind: bool,
-    /// Sorted by the priority of their streams, highest first.
-    pub(crate) readers: Vec<Reader>,
+    /// Sorted by the priority of their streams, highest first. Most clients have one, which costs
+    /// no allocation.
+    pub(crate) readers: SmallVec<[Reader; 1]>,
     pub(crate) outbox: Option<Box<Outbox>>,
-    pub(crate) subscriptions: Vec<SubscriptionKey>,
+    /// As many are held here as fit where a longer list has its place and size.
+    pub(crate) subscriptions: SmallVec<[SubscriptionKey; 4]>,
     pub(crate) subscription_last: u32,
     pub(crate) heartbeat_ms: u32,
     pub(crate) subscriptions_max: u32,

@@ -288,7 +288,7 @@ fn an_idle_subscribed_session_holds_little() {
     });
     // Tables grow by doubling, so this is an upper bound on what a client needs.
     let per_client = held.bytes_current / 1_000;
-    assert!(per_client < 900, "{per_client} bytes per session");
+    assert!(per_client < 800, "{per_client} bytes per session");
 }
 
 #[test]

@@ -8,7 +8,10 @@ use crate::position::Seq;
 use crate::topic::{Topic, quoted};
 
 /// Names one connection: 128 random or time-ordered bits, spelled as 32 hexadecimal digits.
+///
+/// Aligned as other numbers are: what is kept of each client would else be padded to 16 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(Rust, packed(8))]
 pub struct ClientId(pub u128);
 
 impl ClientId {
@@ -26,7 +29,7 @@ impl ClientId {
 
 impl fmt::Display for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        write!(f, "{:032x}", { self.0 })
     }
 }
 

@@ -1,4 +1,4 @@
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use engine::Now;
 
@@ -20,9 +20,19 @@ impl Clock {
         Now { ms, wall_ms: wall_ms() }
     }
 
+    /// The steady time in ns: half as large as an [`Instant`].
+    pub(crate) fn ns(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
     /// The instant of a steady time.
     pub fn instant(&self, ms: u64) -> Instant {
-        self.start + std::time::Duration::from_millis(ms)
+        self.start + Duration::from_millis(ms)
+    }
+
+    /// The instant of a steady time in ns.
+    pub(crate) fn instant_ns(&self, ns: u64) -> Instant {
+        self.start + Duration::from_nanos(ns)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::config::{
     TokenPlace, WebOrigin,
 };
 use crate::node::Node;
-use crate::registry::{Connected, Devices, Reservation, Way};
+use crate::registry::{Connected, Devices, Known, Reservation, Way};
 use crate::rendering::Compression;
 use crate::transports::Transport;
 
@@ -367,14 +367,17 @@ impl Arrival {
             remember: continuity.as_ref().map(|_| Remember { left, can_resume }),
             welcome: is_welcomed.then(|| Box::new(welcome)),
         };
-        let about = Connected {
-            worker: 0,
-            key: ClientKey { place: 0, generation: 0 },
+        let known = Known {
             user,
             device,
             seat: None,
             token_id: self.principal.token_id.clone(),
             issued_at_ms: self.principal.issued_at_ms,
+        };
+        let about = Connected {
+            worker: 0,
+            key: ClientKey { place: 0, generation: 0 },
+            known: known.boxed(),
             address: self.address,
             way: endpoint.way.clone(),
             connected_at_ms: crate::clock::wall_ms(),

@@ -19,7 +19,8 @@ pub struct Registry {
 
 #[derive(Default)]
 struct State {
-    clients: HashMap<ClientId, Connected>,
+    /// Boxed: the table has room for up to twice as many.
+    clients: HashMap<ClientId, Box<Connected>>,
     /// Places that are kept for clients who are about to come.
     reserved: usize,
     /// Clients and kept places.
@@ -83,6 +84,19 @@ pub struct Connected {
     pub worker: usize,
     /// Its place there.
     pub key: ClientKey,
+    /// Who it is, where anything is known of that.
+    pub(crate) known: Option<Box<Known>>,
+    /// Where it connected from; none within the process.
+    pub address: Option<SocketAddr>,
+    /// How it came.
+    pub way: Arc<Way>,
+    /// When it connected, in ms since 1970.
+    pub connected_at_ms: u64,
+}
+
+/// Who a client is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
     /// The authenticated user.
     pub user: Option<Arc<str>>,
     /// The device that it named.
@@ -93,13 +107,11 @@ pub struct Connected {
     pub(crate) token_id: Option<Arc<str>>,
     /// When its token was issued, in ms since 1970.
     pub(crate) issued_at_ms: Option<u64>,
-    /// Where it connected from; none within the process.
-    pub address: Option<SocketAddr>,
-    /// How it came.
-    pub way: Arc<Way>,
-    /// When it connected, in ms since 1970.
-    pub connected_at_ms: u64,
 }
+
+/// Of whom nothing is known.
+static NOBODY: Known =
+    Known { user: None, device: None, seat: None, token_id: None, issued_at_ms: None };
 
 /// How clients come; one is shared by all who come the same way.
 #[derive(Debug)]
@@ -115,6 +127,14 @@ pub struct Way {
 }
 
 impl State {
+    fn get(&self, id: ClientId) -> Option<&Connected> {
+        self.clients.get(&id).map(|client| &**client)
+    }
+
+    fn all(&self) -> impl Iterator<Item = (ClientId, &Connected)> {
+        self.clients.iter().map(|(id, client)| (*id, &**client))
+    }
+
     fn count(&mut self, origin: Origin) {
         *self.counts.entry(origin).or_default() += 1;
     }
@@ -162,7 +182,8 @@ impl State {
             let leave: Vec<u64> = seats.iter().filter(is_its).map(|(number, _)| *number).collect();
             for number in leave {
                 let client = seats.remove(&number).and_then(|seat| seat.client);
-                gone.extend(client.and_then(|client| self.clients.get(&client)).cloned());
+                let client = client.and_then(|client| self.clients.get(&client));
+                gone.extend(client.map(|client| (**client).clone()));
             }
         }
         self.seat_last += 1;
@@ -181,7 +202,8 @@ impl State {
     }
 
     fn seat_of(&mut self, client: &Connected) -> Option<&mut Seat> {
-        self.users.get_mut(client.user.as_ref()?)?.get_mut(&client.seat?)
+        let known = client.known();
+        self.users.get_mut(known.user.as_ref()?)?.get_mut(&known.seat?)
     }
 
     /// Forgets what was counted of a client.
@@ -189,8 +211,8 @@ impl State {
         if let Some(origin) = client.origin() {
             self.uncount(origin);
         }
-        if let (Some(user), Some(number)) = (&client.user, client.seat) {
-            self.leave(user, number);
+        if let Known { user: Some(user), seat: Some(number), .. } = client.known() {
+            self.leave(user, *number);
         }
     }
 
@@ -200,7 +222,23 @@ impl State {
     }
 }
 
+impl Known {
+    /// What a client holds of it: nothing where nothing is known.
+    pub(crate) fn boxed(self) -> Option<Box<Self>> {
+        (self != NOBODY).then(|| Box::new(self))
+    }
+}
+
 impl Connected {
+    /// Who it is.
+    pub fn known(&self) -> &Known {
+        self.known.as_deref().unwrap_or(&NOBODY)
+    }
+
+    fn known_mut(&mut self) -> &mut Known {
+        self.known.get_or_insert_default()
+    }
+
     fn origin(&self) -> Option<Origin> {
         let network = network_of(self.address?.ip());
         Some(Origin { network, endpoint: self.way.id.clone() })
@@ -273,14 +311,16 @@ impl Registry {
         if let Some(origin) = origin {
             state.give_back(origin);
         }
-        client.seat = seat.map(|(_, number)| number);
+        if let Some((_, number)) = seat {
+            client.known_mut().seat = Some(number);
+        }
         if let Some(seat) = state.seat_of(&client) {
             seat.client = Some(id);
         }
         if let Some(origin) = client.origin() {
             state.count(origin);
         }
-        state.clients.insert(id, client);
+        state.clients.insert(id, Box::new(client));
     }
 
     /// A client is gone: the one of that place, since its id may belong to a newer one by now.
@@ -288,7 +328,7 @@ impl Registry {
     pub fn remove(&self, id: ClientId, worker: usize, key: ClientKey) -> bool {
         let mut state = self.state.lock();
         let is_same = |client: &Connected| client.worker == worker && client.key == key;
-        if !state.clients.get(&id).is_some_and(is_same) {
+        if !state.get(id).is_some_and(is_same) {
             return false;
         }
         if let Some(gone) = state.clients.remove(&id) {
@@ -308,18 +348,20 @@ impl Registry {
     ) -> Result<Vec<Connected>, TooManyDevices> {
         let mut state = self.state.lock();
         let Some(mut client) = state.clients.get(&id).cloned() else { return Ok(Vec::new()) };
-        client.token_id.clone_from(&who.token_id);
-        client.issued_at_ms = who.issued_at_ms;
+        let mut known = client.known().clone();
+        known.token_id.clone_from(&who.token_id);
+        known.issued_at_ms = who.issued_at_ms;
         let mut gone = Vec::new();
-        if let (None, Some(user)) = (&client.user, &who.user) {
+        if let (None, Some(user)) = (&known.user, &who.user) {
             let endpoint = client.way.id.clone();
             let (number, leave) = state.sit(user, &endpoint, device, devices)?;
-            (client.user, client.seat) = (Some(user.clone()), Some(number));
-            client.device = device.cloned().or(client.device);
-            if let Some(seat) = state.seat_of(&client) {
-                seat.client = Some(id);
-            }
+            (known.user, known.seat) = (Some(user.clone()), Some(number));
+            known.device = device.cloned().or(known.device);
             gone = leave;
+        }
+        client.known = known.boxed();
+        if let Some(seat) = state.seat_of(&client) {
+            seat.client = Some(id);
         }
         state.clients.insert(id, client);
         Ok(gone)
@@ -330,14 +372,14 @@ impl Registry {
         let state = self.state.lock();
         let seats = state.users.get(user).into_iter().flat_map(BTreeMap::values);
         let clients = seats.filter_map(|seat| seat.client);
-        clients.filter_map(|id| Some((id, state.clients.get(&id)?.clone()))).collect()
+        clients.filter_map(|id| Some((id, state.get(id)?.clone()))).collect()
     }
 
     /// Clients of which something holds.
     pub(crate) fn filter(&self, holds: impl Fn(&Connected) -> bool) -> Vec<(ClientId, Connected)> {
         let state = self.state.lock();
-        let found = state.clients.iter().filter(|(_, client)| holds(client));
-        found.map(|(id, client)| (*id, client.clone())).collect()
+        let found = state.all().filter(|(_, client)| holds(client));
+        found.map(|(id, client)| (id, client.clone())).collect()
     }
 
     /// A client got an id back from an earlier connection; the client that still had it, if any,
@@ -350,18 +392,20 @@ impl Registry {
     ) -> Option<Connected> {
         let mut state = self.state.lock();
         let mut client = state.clients.remove(&before)?;
-        client.device = device.or(client.device);
+        if device.is_some() {
+            client.known_mut().device = device;
+        }
         if let Some(seat) = state.seat_of(&client) {
-            (seat.client, seat.device) = (Some(id), client.device.clone());
+            (seat.client, seat.device) = (Some(id), client.known().device.clone());
         }
         let superseded = state.clients.insert(id, client)?;
         state.forget(&superseded);
-        Some(superseded)
+        Some(*superseded)
     }
 
     /// The client of that id.
     pub fn get(&self, id: ClientId) -> Option<Connected> {
-        self.state.lock().clients.get(&id).cloned()
+        self.state.lock().get(id).cloned()
     }
 
     /// How many clients there are.
@@ -374,15 +418,15 @@ impl Registry {
         if endpoints.is_empty() {
             return self.len();
         }
-        let is_there = |client: &&Connected| endpoints.contains(&client.way.id);
-        self.state.lock().clients.values().filter(is_there).count()
+        let is_there = |client: &Connected| endpoints.contains(&client.way.id);
+        self.state.lock().all().filter(|(_, client)| is_there(client)).count()
     }
 
     /// How many users there are among the clients at the endpoint of this id.
     pub(crate) fn users_at(&self, endpoint: &str) -> usize {
         let state = self.state.lock();
-        let here = state.clients.values().filter(|client| *client.way.id == *endpoint);
-        here.filter_map(|client| client.user.as_ref()).collect::<HashSet<_>>().len()
+        let here = state.all().filter(|(_, client)| *client.way.id == *endpoint);
+        here.filter_map(|(_, client)| client.known().user.as_ref()).collect::<HashSet<_>>().len()
     }
 
     /// Whether there are none.
@@ -398,13 +442,24 @@ impl Registry {
         limit: usize,
     ) -> Vec<(ClientId, Connected)> {
         let state = self.state.lock();
-        let wanted = |(id, client): &(&ClientId, &Connected)| {
-            after.is_none_or(|after| **id > after)
-                && user.is_none_or(|user| client.user.as_deref() == Some(user))
+        let wanted = |(id, client): &(ClientId, &Connected)| {
+            after.is_none_or(|after| *id > after)
+                && user.is_none_or(|user| client.known().user.as_deref() == Some(user))
         };
-        let mut found: Vec<_> = state.clients.iter().filter(wanted).collect();
-        found.sort_unstable_by_key(|(id, _)| **id);
+        let mut found: Vec<_> = state.all().filter(wanted).collect();
+        found.sort_unstable_by_key(|(id, _)| *id);
         found.truncate(limit);
-        found.into_iter().map(|(id, client)| (*id, client.clone())).collect()
+        found.into_iter().map(|(id, client)| (id, client.clone())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_nobody_is_listed_in_little() {
+        assert!(size_of::<Connected>() <= 80, "{}", size_of::<Connected>());
+        assert_eq!(Known::default().boxed(), None);
     }
 }

@@ -2,6 +2,7 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 use protocol::{CloseReason, Command, Message, Request as ClientRequest};
+use smallvec::SmallVec;
 
 use super::{ClientKey, Connect, Now, OUTBOX_POOL_MAX, Remembering, Request, SessionView, Worker};
 use crate::isolated::isolated;
@@ -28,9 +29,9 @@ impl Worker {
             is_blocked: false,
             is_closing: false,
             is_behind: false,
-            readers: Vec::new(),
+            readers: SmallVec::new(),
             outbox: None,
-            subscriptions: Vec::new(),
+            subscriptions: SmallVec::new(),
             subscription_last: 0,
             heartbeat_ms: connect.heartbeat_ms,
             subscriptions_max: connect.subscriptions_max,
@@ -67,11 +68,11 @@ impl Worker {
 
     /// Gives a session its place and makes it findable.
     pub(super) fn insert_session(&mut self, session: Session) -> ClientKey {
-        let (client, user) = (session.client, session.user.clone());
+        let user = session.user.clone();
         let (generation, heartbeat_ms) = (session.generation, session.heartbeat_ms);
         let groups = session.groups().to_vec();
         let place = self.sessions.insert(session) as u32;
-        self.by_client.insert(client, place);
+        self.by_client.insert(place, &self.sessions);
         if let Some(user) = user {
             self.by_user.entry(user).or_default().push(place);
         }
@@ -104,9 +105,7 @@ impl Worker {
                 stream.readers -= 1;
             }
         }
-        if self.by_client.get(&session.client) == Some(&place) {
-            self.by_client.remove(&session.client);
-        }
+        self.by_client.remove(session.client, place);
         if let Some(user) = &session.user {
             forget(&mut self.by_user, user, place);
         }

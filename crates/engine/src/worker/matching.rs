@@ -179,7 +179,9 @@ impl Worker {
             Audience::Everyone => SmallVec::new(),
             Audience::User(user) => self.by_user.get(user).unwrap_or(&none).as_slice().into(),
             Audience::Group(group) => self.by_group.get(group).unwrap_or(&none).as_slice().into(),
-            Audience::Client(client) => self.by_client.get(client).copied().into_iter().collect(),
+            Audience::Client(client) => {
+                self.by_client.get(*client, &self.sessions).into_iter().collect()
+            }
         };
         let owners = places.into_iter().filter_map(|place| {
             let session = self.sessions.get(place as usize)?;

@@ -5,6 +5,8 @@
 mod interface;
 /// Clients come and go.
 mod clients;
+/// Which client has an id.
+mod ids;
 /// Commands of clients.
 mod commands;
 /// Who a client is, and until when.
@@ -55,7 +57,7 @@ mod snapshot;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use protocol::{ClientId, Epoch, Seq, Topic};
+use protocol::{Epoch, Seq, Topic};
 use slab::Slab;
 
 pub(crate) use authenticating::Expiry;
@@ -98,7 +100,7 @@ pub struct Worker {
     sessions: Slab<Session>,
     generation_last: u32,
     index: Index,
-    by_client: HashMap<ClientId, u32>,
+    by_client: ids::Ids,
     by_user: HashMap<Arc<str>, Vec<u32>>,
     by_group: HashMap<Arc<str>, Vec<u32>>,
     renderer: Isolated,
@@ -172,7 +174,7 @@ impl Worker {
             sessions: Slab::new(),
             generation_last: 0,
             index: Index::new(),
-            by_client: HashMap::new(),
+            by_client: ids::Ids::default(),
             by_user: HashMap::new(),
             by_group: HashMap::new(),
             renderer: Isolated(renderer),

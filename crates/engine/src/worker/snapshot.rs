@@ -4,6 +4,7 @@ use protocol::{
     ClientId, Conversation, Epoch, Filter, Mode, Pattern, Request as ClientRequest, Seq,
     SubscriptionId,
 };
+use smallvec::SmallVec;
 
 use super::{ClientKey, Now, Remembering, Ticket, Worker};
 use crate::grants::Grants;
@@ -160,9 +161,9 @@ impl Worker {
             is_blocked: false,
             is_closing: snapshot.is_closing,
             is_behind: !snapshot.is_closing,
-            readers: Vec::new(),
+            readers: SmallVec::new(),
             outbox: None,
-            subscriptions: Vec::new(),
+            subscriptions: SmallVec::new(),
             subscription_last: snapshot.subscription_last,
             heartbeat_ms: snapshot.heartbeat_ms,
             subscriptions_max: snapshot.subscriptions_max,

@@ -63,10 +63,8 @@ impl Worker {
             return;
         }
         session.client = id;
-        if self.by_client.get(&before) == Some(&key.place) {
-            self.by_client.remove(&before);
-        }
-        self.by_client.insert(id, key.place);
+        self.by_client.remove(before, key.place);
+        self.by_client.insert(key.place, &self.sessions);
         if restored.is_some() {
             let user = self.session(key).and_then(|session| session.user.clone());
             for group in self.tokens.groups(id, user.as_deref()) {
@@ -318,7 +316,7 @@ impl Worker {
             return;
         }
         let behind = session.readers.iter().position(|other| priority(other.stream) < priority(at));
-        // Most clients have one reader; left to itself the list would begin with room for four.
+        // A client with more has few: left to itself the list would grow by doubling.
         session.readers.reserve_exact(1);
         session.readers.insert(behind.unwrap_or(session.readers.len()), reader);
         stream.readers += 1;

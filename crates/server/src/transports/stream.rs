@@ -11,13 +11,21 @@ use tokio::net::TcpStream;
 pub(crate) enum Stream {
     /// A socket.
     Tcp(TcpStream),
-    /// A pipe within the process, and who is woken when it can take more.
-    Pipe(RefCell<DuplexStream>, RefCell<Option<Waker>>),
+    /// A pipe within the process; boxed, since most streams are sockets.
+    Pipe(Box<Pipe>),
+}
+
+/// One end of a pipe.
+pub(crate) struct Pipe {
+    end: RefCell<DuplexStream>,
+    /// Who is woken when it can take more.
+    waker: RefCell<Option<Waker>>,
 }
 
 impl Stream {
     pub(crate) fn pipe(pipe: DuplexStream) -> Self {
-        Self::Pipe(RefCell::new(pipe), RefCell::new(None))
+        let (end, waker) = (RefCell::new(pipe), RefCell::default());
+        Self::Pipe(Box::new(Pipe { end, waker }))
     }
 
     /// Writes as much as it takes at once; a pipe that takes less has registered who is woken.
@@ -31,14 +39,14 @@ impl Stream {
                 [only] => socket.try_write(only),
                 _ => socket.try_write_vectored(slices),
             },
-            Self::Pipe(pipe, waker) => {
-                let waker = waker.borrow().clone().unwrap_or_else(|| Waker::noop().clone());
+            Self::Pipe(pipe) => {
+                let waker = pipe.waker.borrow().clone().unwrap_or_else(|| Waker::noop().clone());
                 let mut cx = Context::from_waker(&waker);
                 let mut written = 0;
                 for slice in slices {
                     let mut rest: &[u8] = slice;
                     while !rest.is_empty() {
-                        match Pin::new(&mut *pipe.borrow_mut()).poll_write(&mut cx, rest) {
+                        match Pin::new(&mut *pipe.end.borrow_mut()).poll_write(&mut cx, rest) {
                             Poll::Ready(Ok(count)) => {
                                 written += count;
                                 rest = rest.get(count..).unwrap_or_default();
@@ -59,8 +67,8 @@ impl Stream {
         match self {
             Self::Tcp(socket) => socket.poll_write_ready(cx),
             // The next write says whether there is room, and registers who is woken.
-            Self::Pipe(_, waker) => {
-                *waker.borrow_mut() = Some(cx.waker().clone());
+            Self::Pipe(pipe) => {
+                *pipe.waker.borrow_mut() = Some(cx.waker().clone());
                 Poll::Ready(Ok(()))
             }
         }
@@ -90,10 +98,10 @@ impl Stream {
                     Poll::Pending => return Poll::Pending,
                 }
             },
-            Self::Pipe(pipe, waker) => {
-                *waker.borrow_mut() = Some(cx.waker().clone());
+            Self::Pipe(pipe) => {
+                *pipe.waker.borrow_mut() = Some(cx.waker().clone());
                 let mut buffer = ReadBuf::new(buffer);
-                match Pin::new(&mut *pipe.borrow_mut()).poll_read(cx, &mut buffer) {
+                match Pin::new(&mut *pipe.end.borrow_mut()).poll_read(cx, &mut buffer) {
                     Poll::Ready(Ok(())) => Poll::Ready(Ok(buffer.filled().len())),
                     Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
                     Poll::Pending => Poll::Pending,
@@ -111,7 +119,7 @@ impl Stream {
                 socket2::SockRef::from(socket).peek(&mut byte).is_ok_and(|count| count > 0)
             }
             // What is in a pipe shows only to who reads it.
-            Self::Pipe(..) => !is_read,
+            Self::Pipe(_) => !is_read,
         }
     }
 
@@ -122,9 +130,9 @@ impl Stream {
             Self::Tcp(socket) => {
                 let _ = socket2::SockRef::from(socket).shutdown(std::net::Shutdown::Write);
             }
-            Self::Pipe(pipe, _) => {
+            Self::Pipe(pipe) => {
                 let mut cx = Context::from_waker(Waker::noop());
-                let _ = Pin::new(&mut *pipe.borrow_mut()).poll_shutdown(&mut cx);
+                let _ = Pin::new(&mut *pipe.end.borrow_mut()).poll_shutdown(&mut cx);
             }
         }
     }

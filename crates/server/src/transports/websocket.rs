@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use engine::ClientKey;
@@ -58,7 +58,7 @@ pub(crate) fn start(
     endpoint: &Rc<Endpoint>,
     arrival: Arrival,
 ) {
-    let peer = Rc::new(Peer::new(stream));
+    let peer = Rc::new(Peer::new(stream, &shared.borrow().node.clock));
     let bounds = arrival.standing.bounds;
     let mut message_bytes_max = endpoint.message_bytes_of(&bounds);
     if arrival.must_authenticate {
@@ -72,20 +72,21 @@ pub(crate) fn start(
         let (coming, requests) = arrival.into_connect(&shell.node, endpoint);
         (shell.connect(coming, AnyPeer::WebSocket(peer.clone())), requests)
     };
-    let mut connection = Connection {
+    let mut connection = Box::new(Connection {
         shared: shared.clone(),
         key,
         peer,
         decoder: Decoder::new(Role::Server, limits, deflates),
         bucket: messages.map(|rate| Box::new(Bucket::new(rate))),
-    };
+    });
     connection.begin(leftover, requests);
     tokio::task::spawn_local(Serving(Some(connection)));
 }
 
 /// The task of one client: a future by hand, since one that the compiler makes of `async` keeps
-/// room for what only its beginning and its end need.
-struct Serving(Option<Connection>);
+/// room for what only its beginning and its end need. With the connection in a box a task of the
+/// runtime takes 128 bytes; a larger one takes 256, since tasks are aligned to 128.
+struct Serving(Option<Box<Connection>>);
 
 impl Future for Serving {
     type Output = ();
@@ -127,7 +128,7 @@ impl Connection {
         self.shared.borrow_mut().flush();
     }
 
-    async fn finish(mut self) {
+    async fn finish(mut self: Box<Self>) {
         if self.peer.is_closing.get() && !self.peer.has_failed.get() {
             self.end().await;
         }
@@ -176,7 +177,7 @@ impl Connection {
                 Poll::Ready(ended) => {
                     if ended.is_ok() {
                         // To say that it ends is a sign of life, too.
-                        self.peer.heard_at.set(Instant::now());
+                        self.peer.hear(&shell.node.clock);
                     }
                     self.peer.has_failed.set(true);
                     return Poll::Ready(());
@@ -192,20 +193,18 @@ impl Connection {
     }
 
     fn keep_waker(&self, cx: &Context<'_>) {
-        let mut waker = self.peer.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            *waker = Some(cx.waker().clone());
-        }
+        let known = self.peer.waker.take().filter(|waker| waker.will_wake(cx.waker()));
+        self.peer.waker.set(known.or_else(|| Some(cx.waker().clone())));
     }
 
     /// Goes on writing once the stream takes more; ready where it is broken.
     fn poll_write(&self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.peer.blocked_since_ms.get().is_some() && !self.peer.has_failed.get() {
+        while self.peer.is_slow() && !self.peer.has_failed.get() {
             match self.peer.stream.poll_room(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Ready(Ok(())) => {
-                    let since_ms = self.peer.blocked_since_ms.take();
+                    let since = self.peer.blocked_since.take();
                     let mut shell = self.shared.borrow_mut();
                     let now = shell.now();
                     self.peer.has_written.set(false);
@@ -214,16 +213,16 @@ impl Connection {
                     // would let it spin.
                     let waker = self.peer.waker.take();
                     shell.flush();
-                    *self.peer.waker.borrow_mut() = waker;
-                    let is_blocked = self.peer.blocked_since_ms.get().is_some();
+                    self.peer.waker.set(waker);
+                    let is_blocked = self.peer.is_slow();
                     if is_blocked && !self.peer.has_written.get() {
                         // Nothing went out after all.
-                        self.peer.blocked_since_ms.set(since_ms);
+                        self.peer.blocked_since.set(since);
                     } else {
                         // Who makes room lives, even where the answer to a ping is far behind.
                         self.peer.is_heard.set(true);
                     }
-                    if is_blocked && matches!(self.peer.stream, Stream::Pipe(..)) {
+                    if is_blocked && matches!(self.peer.stream, Stream::Pipe(_)) {
                         // Its write has registered who is woken.
                         return Poll::Pending;
                     }
@@ -264,7 +263,7 @@ impl Connection {
         self.peer.is_heard.set(true);
         self.peer.bytes_in.set(self.peer.bytes_in.get() + bytes.len() as u64);
         let mut shell = self.shared.borrow_mut();
-        self.peer.heard_at.set(Instant::now());
+        self.peer.hear(&shell.node.clock);
         let mut inflater = std::mem::take(&mut shell.inflater);
         let mut input = bytes;
         loop {
@@ -349,4 +348,21 @@ fn refuse(shell: &mut Shell, key: ClientKey, peer: &Peer, error: DecodeError) {
     let code = error.close_code();
     shell.engine.append_last(key, |out| Encoder::server().close(out, code, &reason));
     peer.close();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two words count references.
+    const COUNTS: usize = 16;
+
+    #[test]
+    fn an_idle_client_is_small() {
+        // The next sizes of the allocator are 160 and 80 bytes.
+        assert!(size_of::<Peer>() + COUNTS <= 160, "{}", size_of::<Peer>());
+        assert!(size_of::<Connection>() <= 80, "{}", size_of::<Connection>());
+        // Beside what the runtime keeps of a task it has room for 32 bytes.
+        assert_eq!(size_of::<Serving>(), 8);
+    }
 }

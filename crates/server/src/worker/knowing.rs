@@ -106,6 +106,7 @@ impl Shell {
         let node = self.node.clone();
         let id = self.client(key).map(|client| client.id).ok_or_else(gone)?;
         let known = node.registry.get(id).ok_or_else(gone)?;
+        let known = known.known();
         if known.user.is_some() && known.user != who.user {
             let message = "the token is of another user than the session";
             return Err(Error::new(ErrorCode::Forbidden, message));

@@ -207,7 +207,7 @@ impl Shell {
         let client = place.filter(|client| client.key == key)?;
         let continuity = *client.continuity.take()?;
         let heard = match &client.peer {
-            Peer::WebSocket(peer) => peer.heard_at(),
+            Peer::WebSocket(peer) => peer.heard_at(&self.node.clock),
             Peer::Body(_) => Instant::now(),
         };
         self.node.absent.expect_no_more(&continuity.identity, self.place, key);

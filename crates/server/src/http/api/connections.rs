@@ -106,8 +106,8 @@ fn describe(id: ClientId, client: &Connected, live: &Live) -> Value {
         .collect();
     json!({
         "id": id.to_string(),
-        "user": client.user.as_deref(),
-        "device": client.device.as_deref(),
+        "user": client.known().user.as_deref(),
+        "device": client.known().device.as_deref(),
         "groups": live.view.groups.iter().map(|group| &**group).collect::<Vec<_>>(),
         "address": client.address.map(|address| address.to_string()),
         "endpoint": &*client.way.endpoint,
@@ -226,7 +226,7 @@ async fn set_group(node: &Node, id: &str, group: String, is_member: bool) -> Res
     if node.ask(client.worker, set).answer().await != Some(true) {
         return Err(Error::new(ErrorCode::NotFound, "the client has just left").into());
     }
-    node.memberships.set(client_id, client.user.as_ref(), &group, is_member);
+    node.memberships.set(client_id, client.known().user.as_ref(), &group, is_member);
     let answer = json!({ "client": id, "group": &*group, "member": is_member });
     Ok(super::json(answer.to_string().into_bytes()))
 }

@@ -64,11 +64,12 @@ pub(super) async fn revoke(State(node): State<Arc<Node>>, body: Bytes) -> Result
         backend.forget();
     }
     let found = node.registry.filter(|client| {
+        let known = client.known();
         let is_its = match &whose {
-            Whose::User(user) => client.user.as_ref() == Some(user),
-            Whose::Token(id) => client.token_id.as_ref() == Some(id),
+            Whose::User(user) => known.user.as_ref() == Some(user),
+            Whose::Token(id) => known.token_id.as_ref() == Some(id),
         };
-        is_its && client.issued_at_ms.is_none_or(|issued_at_ms| issued_at_ms <= before_ms)
+        is_its && known.issued_at_ms.is_none_or(|issued_at_ms| issued_at_ms <= before_ms)
     });
     for (_, client) in &found {
         node.close_client(client, CloseReason::Forbidden, None);

@@ -1,9 +1,10 @@
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::task::Waker;
 use std::time::Instant;
 
 use super::UNFINISHED_HEARTBEATS_MAX;
+use crate::clock::Clock;
 use crate::config::Rate;
 use crate::transports::latency::Latency;
 use crate::transports::stream::Stream;
@@ -12,26 +13,47 @@ use crate::transports::stream::Stream;
 pub(crate) struct Peer {
     pub(super) stream: Stream,
     /// The client's task.
-    pub(super) waker: RefCell<Option<Waker>>,
-    /// Since when the stream takes nothing, in ms of the worker's clock.
-    pub(super) blocked_since_ms: Cell<Option<u64>>,
+    pub(super) waker: Cell<Option<Waker>>,
+    /// Since when the stream takes nothing.
+    pub(super) blocked_since: Cell<Since>,
     /// Something was written since the stream last said that it takes more.
     pub(super) has_written: Cell<bool>,
     pub(super) has_failed: Cell<bool>,
     pub(super) is_closing: Cell<bool>,
     /// Something came since the last heartbeat.
     pub(super) is_heard: Cell<bool>,
-    /// When something last came.
-    pub(super) heard_at: Cell<Instant>,
+    /// When something last came, in ns of the worker's clock.
+    heard_at_ns: Cell<u64>,
     /// Heartbeats for which one message has been unfinished, where one is.
     unfinished: Cell<Option<u8>>,
-    /// When a ping went out that nothing has answered, in ms of the worker's clock.
-    pinged_at_ms: Cell<Option<u64>>,
+    /// Since when a ping is out that nothing has answered.
+    pinged_since: Cell<Since>,
     /// How long answers to pings took.
     latency: Cell<Latency>,
     pub(super) bytes_in: Cell<u64>,
     /// Bounds that hold from the next message on, where they were changed.
     pub(super) changed: Cell<Option<Box<Changed>>>,
+}
+
+/// A time in ms of the worker's clock, where there is one: half as large as an `Option`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Since(u64);
+
+impl Since {
+    fn at(ms: u64) -> Self {
+        Self(ms)
+    }
+
+    fn ms(self) -> Option<u64> {
+        (self != Self::default()).then_some(self.0)
+    }
+}
+
+impl Default for Since {
+    /// Never.
+    fn default() -> Self {
+        Self(u64::MAX)
+    }
 }
 
 /// What a client may send from now on.
@@ -57,18 +79,18 @@ pub(crate) enum Heartbeat {
 }
 
 impl Peer {
-    pub(super) fn new(stream: Stream) -> Self {
+    pub(super) fn new(stream: Stream, clock: &Clock) -> Self {
         Self {
             stream,
-            waker: RefCell::new(None),
-            blocked_since_ms: Cell::new(None),
+            waker: Cell::new(None),
+            blocked_since: Cell::default(),
             has_written: Cell::new(false),
             has_failed: Cell::new(false),
             is_closing: Cell::new(false),
             is_heard: Cell::new(true),
-            heard_at: Cell::new(Instant::now()),
+            heard_at_ns: Cell::new(clock.ns()),
             unfinished: Cell::new(None),
-            pinged_at_ms: Cell::new(None),
+            pinged_since: Cell::default(),
             latency: Cell::default(),
             bytes_in: Cell::new(0),
             changed: Cell::new(None),
@@ -90,14 +112,19 @@ impl Peer {
         self.latency.get()
     }
 
+    /// Something came.
+    pub(super) fn hear(&self, clock: &Clock) {
+        self.heard_at_ns.set(clock.ns());
+    }
+
     /// When something last came.
-    pub(crate) fn heard_at(&self) -> Instant {
-        self.heard_at.get()
+    pub(crate) fn heard_at(&self, clock: &Clock) -> Instant {
+        clock.instant_ns(self.heard_at_ns.get())
     }
 
     /// Whether it takes nothing at the moment.
     pub(crate) fn is_slow(&self) -> bool {
-        self.blocked_since_ms.get().is_some()
+        self.blocked_since.get().ms().is_some()
     }
 
     /// Notes whether a message has begun and not ended.
@@ -106,7 +133,7 @@ impl Peer {
     }
 
     pub(super) fn answered(&self, now_ms: u64) {
-        if let Some(at_ms) = self.pinged_at_ms.take() {
+        if let Some(at_ms) = self.pinged_since.take().ms() {
             let ms = u32::try_from(now_ms.saturating_sub(at_ms)).unwrap_or(u32::MAX);
             let mut latency = self.latency.get();
             latency.answered(ms);
@@ -124,8 +151,8 @@ impl Peer {
 
     /// The stream takes nothing: its task waits until it does.
     pub(crate) fn wait_for_room(&self, now_ms: u64) {
-        if self.blocked_since_ms.get().is_none() {
-            self.blocked_since_ms.set(Some(now_ms));
+        if !self.is_slow() {
+            self.blocked_since.set(Since::at(now_ms));
         }
         self.wake();
     }
@@ -143,9 +170,11 @@ impl Peer {
     }
 
     pub(crate) fn wake(&self) {
-        if let Some(waker) = &*self.waker.borrow() {
+        let waker = self.waker.take();
+        if let Some(waker) = &waker {
             waker.wake_by_ref();
         }
+        self.waker.set(waker);
     }
 
     /// What waits for the last byte to be written should look again.
@@ -157,14 +186,14 @@ impl Peer {
 
     /// Looks after the client; `is_read` says whether what it sends is read at the moment.
     pub(crate) fn heartbeat(&self, now_ms: u64, slow_timeout_ms: u64, is_read: bool) -> Heartbeat {
-        if let Some(since_ms) = self.blocked_since_ms.get() {
+        if let Some(since_ms) = self.blocked_since.get().ms() {
             // The kernel ends connections whose peer does not even answer its probes.
             if now_ms.saturating_sub(since_ms) >= slow_timeout_ms {
                 self.fail();
             }
             return Heartbeat::Slow;
         }
-        let is_silent = !self.is_heard.replace(false) && self.pinged_at_ms.get().is_some();
+        let is_silent = !self.is_heard.replace(false) && self.pinged_since.get().ms().is_some();
         // After a pause of the whole process its answer may not have been read yet.
         if is_silent && !self.stream.has_unread(is_read) {
             return Heartbeat::Dead;
@@ -176,7 +205,7 @@ impl Peer {
             }
             self.unfinished.set(Some(heartbeats + 1));
         }
-        if self.pinged_at_ms.replace(Some(now_ms)).is_some() {
+        if self.pinged_since.replace(Since::at(now_ms)).ms().is_some() {
             let mut latency = self.latency.get();
             latency.missed();
             self.latency.set(latency);

@@ -52,12 +52,12 @@ fn described(node: &Node, system: &System, seen: &Seen) -> Map<String, Value> {
     let Seen { id, path, link, sums, view } = seen;
     let connected = node.registry.get(*id);
     let connected = connected.as_ref();
-    let user = connected.and_then(|client| client.user.as_deref());
+    let user = connected.and_then(|client| client.known().user.as_deref());
     let address = connected.and_then(|client| client.address).map(|address| address.to_string());
     object! {
         "client_id": id.to_string(),
         "user_id": user,
-        "device": connected.and_then(|client| client.device.as_deref()),
+        "device": connected.and_then(|client| client.known().device.as_deref()),
         "address": address,
         "endpoint": &**path,
         "connected_at": iso(link.connected_at_ms).to_string(),
