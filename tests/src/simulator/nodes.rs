@@ -21,6 +21,9 @@ impl World {
         let worker = &mut self.nodes[node].worker;
         match answered {
             Answered::Page(stream, after, page) => worker.handle_page(now, stream, after, page),
+            Answered::Newest(stream, after, page) => {
+                worker.handle_newest(now, stream, after, page);
+            }
             Answered::Located(ticket, stream, found) => {
                 worker.handle_located(now, ticket, stream, found)
             }
@@ -68,6 +71,10 @@ impl World {
             Request::Read { stream, after, bytes_max } => {
                 let answer = move |page| to(Answered::Page(stream, after, page));
                 broker.read(stream, after, bytes_max, Box::new(answer));
+            }
+            Request::ReadNewest { stream, after, bytes_max } => {
+                let answer = move |page| to(Answered::Newest(stream, after, page));
+                broker.read_newest(stream, after, bytes_max, Box::new(answer));
             }
             Request::Locate { ticket, stream, selector, what } => {
                 let answer = move |found| to(Answered::Located(ticket, stream, found));
@@ -174,11 +181,11 @@ impl World {
 /// An answer, without its events.
 fn brief(answered: &Answered) -> String {
     match answered {
-        Answered::Page(stream, after, Ok(page)) => {
+        Answered::Page(stream, after, Ok(page)) | Answered::Newest(stream, after, Ok(page)) => {
             let last = page.segments.last().map_or(0, engine::Segment::last);
             format!("a page of s{} after {after}: {} to {last}", stream.0, page.first)
         }
-        Answered::Page(stream, after, Err(error)) => {
+        Answered::Page(stream, after, Err(error)) | Answered::Newest(stream, after, Err(error)) => {
             format!("no page of s{} after {after}: {error}", stream.0)
         }
         Answered::Located(ticket, stream, found) => {

@@ -95,6 +95,7 @@ pub(super) type Answers = Arc<Mutex<Vec<(usize, Answered)>>>;
 /// An answer on its way to a worker.
 pub(super) enum Answered {
     Page(StreamIndex, Seq, Result<Page, Error>),
+    Newest(StreamIndex, Seq, Result<Page, Error>),
     Located(LocateTicket, StreamIndex, Result<Located, Error>),
     Appended(Ticket, Result<Appended, Error>),
     Cursor(LocateTicket, StreamIndex, Result<Option<Cursor>, Error>),
