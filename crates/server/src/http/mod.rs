@@ -185,22 +185,21 @@ async fn answer_public(
 ) -> Answer {
     let routes = shared.borrow().routes.clone();
     let path = request.uri().path();
+    let is_read = matches!(*request.method(), http::Method::GET | http::Method::HEAD);
     let is_it =
         |endpoint: &&Rc<Endpoint>| *endpoint.way.endpoint == *path && endpoint.listen == listen;
     if let Some(endpoint) = routes.endpoints.iter().find(is_it)
         && upgrade::is_asked_for(&request)
     {
         whole(upgrade::answer(shared, request, endpoint, peer, line).await)
-    } else if path == &*routes.events.way.endpoint && request.method() == http::Method::GET {
+    } else if path == &*routes.events.way.endpoint && is_read {
         events::answer(shared, &request, &routes.events, peer, line).await
-    } else if request.method() == http::Method::GET
+    } else if is_read
         && let Some(found) = routes.image_paths.iter().find(|one| one.is_at(path, listen))
     {
         let (topic, images) = (found.topic.as_str(), &found.endpoint);
         images::answer(shared, &request, topic, images, peer, line).await
-    } else if request.method() == http::Method::GET
-        && let Some(topic) = images::topic(path, &routes.images.way.endpoint)
-    {
+    } else if is_read && let Some(topic) = images::topic(path, &routes.images.way.endpoint) {
         images::answer(shared, &request, &topic, &routes.images, peer, line).await
     } else {
         let here = routes.public.iter().find(|(address, _)| *address == listen);
