@@ -95,11 +95,9 @@ impl World {
                 let answer = Box::new(move |result| to(Answered::History(ticket, result)));
                 engine::history::read(self.store.clone(), stream, selector, *history, answer);
             }
+            Request::Heartbeat { client } => self.heartbeat(node, client),
             // Nobody there has a token, asks for status, or who is there.
-            Request::Heartbeat { .. }
-            | Request::Authenticate { .. }
-            | Request::Status { .. }
-            | Request::Presence { .. } => {}
+            Request::Authenticate { .. } | Request::Status { .. } | Request::Presence { .. } => {}
             // Its people send and handle no commands.
             Request::Call { .. } | Request::Handle { .. } | Request::Result { .. } => {}
             Request::Restored { client, id, .. } => self.restored(node, client, id),
