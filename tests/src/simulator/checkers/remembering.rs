@@ -29,8 +29,11 @@ pub(super) fn check(earlier: &[Walk<'_>], record: &Record) -> Verdict {
         return Ok(());
     }
     left.what.positions().iter().try_for_each(|position| {
-        let line = &from.lines[from.account.place(&position.stream)];
-        line.check_remembered(&from.account, position, put)
+        let at = from.account.place(&position.stream);
+        for replay in from.replays.iter().filter(|replay| replay.at == at) {
+            replay.check_remembered(&from.account, position, put)?;
+        }
+        from.lines[at].check_remembered(&from.account, position, put)
     })
 }
 
