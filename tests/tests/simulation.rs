@@ -1,7 +1,7 @@
 //! Whole nodes in virtual time: a seed reproduces any failure.
 //!
 //! `TIDINGS_SEEDS` says how many worlds there are, `TIDINGS_FIRST` with which seed they begin,
-//! `TIDINGS_DISKS` how many worlds on a disk there are.
+//! `TIDINGS_DISKS` how many worlds on a disk there are, `TIDINGS_REMEMBERING` how many that remember.
 //! `TIDINGS_SEED=… cargo test -p tidings-tests --test simulation replay` lets one happen again and
 //! tells its last steps; `TIDINGS_STEPS` says how many.
 
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use tidings_tests::simulator::plant::{Plant, Planted};
-use tidings_tests::simulator::{ON_DISK, Outcome, simulate};
+use tidings_tests::simulator::{ON_DISK, Outcome, REMEMBERING, simulate};
 
 /// Most seeds in which a planted bug has to show.
 const PLANT_SEEDS_MAX: u64 = 400;
@@ -47,6 +47,12 @@ fn many_worlds() {
 #[test]
 fn worlds_on_a_disk() {
     keep_promises(ON_DISK, number("TIDINGS_DISKS").unwrap_or(400));
+}
+
+/// Also to people who cannot say where they were, and are remembered.
+#[test]
+fn worlds_that_remember() {
+    keep_promises(REMEMBERING, number("TIDINGS_REMEMBERING").unwrap_or(300));
 }
 
 fn keep_promises(first: u64, count: u64) {

@@ -49,6 +49,18 @@ pub trait Broker: Send + Sync {
         self.read(stream, after, bytes_max, answer);
     }
 
+    /// Like [`Broker::read`], for who wants only the newest event of each topic and audience: others
+    /// may be left out, and need not be read. [`Page::scanned_to`] says how far the page goes.
+    fn read_newest(
+        &self,
+        stream: StreamIndex,
+        after: Seq,
+        bytes_max: usize,
+        answer: Answer<Result<Page, Error>>,
+    ) {
+        self.read(stream, after, bytes_max, answer);
+    }
+
     /// Finds the place before the first event that a subscription with history wants.
     fn locate(
         &self,
@@ -196,7 +208,7 @@ impl Segment {
 }
 
 /// What a read brought: contiguous segments from the first kept event after the asked place; where
-/// it was asked for what is selected, with pieces left out.
+/// it was asked for what is selected, or newest, with pieces left out.
 #[derive(Clone, Debug)]
 pub struct Page {
     /// The stream's epoch.

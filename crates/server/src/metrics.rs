@@ -76,6 +76,7 @@ pub(crate) struct Figures {
     lag_events: u64,
     outbox_bytes: u64,
     slow_clients: u64,
+    waiting_publishers: u64,
     remembered: u64,
     remembered_crowded_out: u64,
     commands: CommandFigures,
@@ -93,16 +94,18 @@ impl Figures {
                     of_clients.1 += view.outbox_bytes as u64;
                     of_clients.2 += u64::from(view.outbox_bytes > 0);
                 }
-                (*shell.engine.counters(), shell.writes, of_clients)
+                let waiting = shell.waiting_publishers();
+                (*shell.engine.counters(), shell.writes, of_clients, waiting)
             })
             .await;
         let mut figures = Self::of_node(node);
-        for (counters, writes, (lag_events, outbox_bytes, slow_clients)) in answers {
+        for (counters, writes, (lag_events, outbox_bytes, slow_clients), waiting) in answers {
             figures.add(&counters);
             figures.socket_writes += writes;
             figures.lag_events = figures.lag_events.max(lag_events);
             figures.outbox_bytes += outbox_bytes;
             figures.slow_clients += slow_clients;
+            figures.waiting_publishers += waiting;
         }
         figures
     }
@@ -141,6 +144,7 @@ impl Figures {
             lag_events: 0,
             outbox_bytes: 0,
             slow_clients: 0,
+            waiting_publishers: 0,
             remembered,
             remembered_crowded_out,
             commands: Commands::figures(node),
@@ -219,6 +223,7 @@ rows! {
     Counter "stalls" "Times that a client fell behind because its write was full" |f| f.workers.stalls;
     Counter "pages_read" "Pages read from the broker" |f| f.workers.pages;
     Gauge "slow_clients" "Clients with a write that is not taken yet" |f| f.slow_clients;
+    Gauge "waiting_publishers" "Clients that are not read because what they published or called waits: for the broker, for an answer, or for the consumers of a stream with `wait_for`" |f| f.waiting_publishers;
     Gauge "outbox_bytes" "Bytes in clients' writes" |f| f.outbox_bytes;
     Gauge "lag_events" "Events that the client that is furthest behind has still to catch up with" |f| f.lag_events;
     Gauge "remembered_clients" "Clients that dropped and get back what they had when they return" |f| f.remembered;

@@ -53,6 +53,7 @@ macro_rules! for_each_broker_behaviour {
                 pages_and_tail_agree
                 pages_have_no_hole_while_retention_works
                 selected_reads_bring_all_that_matches
+                newest_reads_bring_the_newest_of_each_topic_and_audience
             }
             retention {
                 by_count_is_exact
@@ -127,6 +128,7 @@ macro_rules! for_each_restart_behaviour {
                 ages_count_on
                 time_goes_on
                 rare_topics_are_found
+                the_newest_are_found_again
                 cursors_are_there_again
                 cursors_are_forgotten_as_if_nothing_had_happened
                 histories_go_on

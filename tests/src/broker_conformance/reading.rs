@@ -1,7 +1,8 @@
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use engine::Segment;
-use protocol::Seq;
+use protocol::{Audience, Draft, Event, Seq};
 
 use super::world::{MAIN, Make, World, append, ask, data, draft, events_of, read, select};
 
@@ -125,5 +126,54 @@ pub fn selected_reads_bring_all_that_matches(make: &Make) {
             after = page.scanned_to;
         }
         assert_eq!((found, after), (all.collect::<Vec<_>>(), 4800), "{topic}");
+    }
+}
+
+/// A read of what is newest may leave older events out, and says how far it came.
+pub fn newest_reads_bring_the_newest_of_each_topic_and_audience(make: &Make) {
+    let world = World::with(make, |setup| setup.retention.count = 900);
+    publish_in_rounds(&world);
+    assert_newest(&world);
+}
+
+/// Some topics often, some once, some for one user only.
+pub fn publish_in_rounds(world: &World) {
+    for round in 0..60 {
+        let once = format!("once.{round}");
+        let user = Audience::User(format!("u{}", round % 7).into());
+        let of_user = Draft { audience: user, ..draft("often.0", "1") };
+        let often = (0..20).map(|n| draft(&format!("often.{}", n % 5), format!("{round:>300}")));
+        world.publish(often.chain([draft(&once, "1"), of_user]).collect());
+    }
+}
+
+/// From anywhere, a view that is made of pages of newest events is the one that the log has.
+pub fn assert_newest(world: &World) {
+    for from in [0, 400, world.state().last - 30, world.state().last] {
+        let mut newest = HashMap::new();
+        for event in world.events(from, 1 << 20) {
+            newest.insert((event.topic().clone(), event.draft.audience.clone()), event);
+        }
+        let mut found = HashMap::new();
+        let mut after = from;
+        loop {
+            let page = ask(|to| world.broker().read_newest(MAIN, after, 5_000, to)).unwrap();
+            let kept = after.max(page.first - 1);
+            for segment in &page.segments {
+                let Segment::Batch(batch) = segment else { panic!("a hole") };
+                assert!(batch.last() <= page.scanned_to);
+                for event in batch.after(kept) {
+                    let key = (event.topic().clone(), event.draft.audience.clone());
+                    let before = found.insert(key, event.clone());
+                    assert!(before.is_none_or(|before: Event| before.seq < event.seq));
+                }
+            }
+            if page.scanned_to <= after {
+                break;
+            }
+            after = page.scanned_to;
+        }
+        assert_eq!(found, newest, "after {from}");
+        assert_eq!(after.max(from), world.state().last);
     }
 }

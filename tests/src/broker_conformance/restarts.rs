@@ -3,6 +3,7 @@ use protocol::{ErrorCode, Seq};
 
 use super::cursors::{acknowledged, device, listed, seq_of};
 use super::model;
+use super::reading::{assert_newest, publish_in_rounds};
 use super::world::{MAIN, Make, OTHER, World, acknowledge, cursor, draft, draft_with_id, select};
 
 /// Events, positions, what is kept and what can be found are what they were.
@@ -25,6 +26,16 @@ pub fn everything_is_there_again(make: &Make) {
         assert_eq!((pull.epoch, pull.head, pull.first), (state.epoch, state.last, state.first));
     }
     assert_eq!(world.publish(vec![draft("a", "1")]), [1601]);
+}
+
+/// The newest events of all topics are found after a restart as before it.
+pub fn the_newest_are_found_again(make: &Make) {
+    let mut world = World::with(make, |setup| setup.retention.count = 900);
+    for _ in 0..2 {
+        publish_in_rounds(&world);
+        world.restart();
+        assert_newest(&world);
+    }
 }
 
 /// The same id is a duplicate after a restart, with other content a conflict, until its time.

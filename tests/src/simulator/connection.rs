@@ -21,6 +21,8 @@ pub struct Connection {
     pub is_open: bool,
     /// Its socket takes nothing.
     pub is_blocked: bool,
+    /// Its worker knows that it is gone.
+    pub is_gone: bool,
     /// Its worker will close it.
     pub is_closing: bool,
     /// Commands that are on their way.
@@ -56,6 +58,7 @@ impl Connection {
             record,
             is_open: true,
             is_blocked: false,
+            is_gone: false,
             is_closing: false,
             up: VecDeque::new(),
             is_up_due: false,

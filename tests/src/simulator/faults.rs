@@ -250,6 +250,7 @@ impl World {
                 self.gone(connection);
             }
         }
+        self.notice_the_remembered();
         for person in 0..self.people.len() {
             if self.people[person].connection.is_none() {
                 self.connect(person);

@@ -314,6 +314,11 @@ impl Keep for Machine {
         ask(|answer| running.broker.read(at, after, bytes_max, answer))
     }
 
+    fn read_newest(&self, at: StreamIndex, after: Seq, bytes_max: usize) -> Result<Page, Error> {
+        let running = self.running.lock().unwrap();
+        ask(|answer| running.broker.read_newest(at, after, bytes_max, answer))
+    }
+
     fn locate(&self, at: StreamIndex, selector: &Selector, what: Locate) -> Result<Located, Error> {
         let running = self.running.lock().unwrap();
         ask(|answer| running.broker.locate(at, selector.clone(), what, answer))

@@ -31,6 +31,8 @@ mod nodes;
 mod transport;
 /// What people do.
 mod people;
+/// What the server remembers of people.
+mod remembering;
 /// What goes wrong.
 mod faults;
 /// Bugs that checkers have to find.
@@ -57,6 +59,9 @@ pub struct Outcome {
 /// From this seed on, the worlds' streams are durable, on a machine that loses power, whose disk
 /// fills up and breaks, and whose processes are killed.
 pub const ON_DISK: u64 = 1 << 32;
+
+/// From this seed on, some of the worlds' people cannot say where they were: the server remembers it.
+pub const REMEMBERING: u64 = 1 << 33;
 
 /// Lets the world of a seed happen and checks it.
 pub fn simulate(seed: u64, planted: Planted, is_traced: bool) -> Outcome {

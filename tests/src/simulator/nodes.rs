@@ -21,6 +21,9 @@ impl World {
         let worker = &mut self.nodes[node].worker;
         match answered {
             Answered::Page(stream, after, page) => worker.handle_page(now, stream, after, page),
+            Answered::Newest(stream, after, page) => {
+                worker.handle_newest(now, stream, after, page);
+            }
             Answered::Located(ticket, stream, found) => {
                 worker.handle_located(now, ticket, stream, found)
             }
@@ -69,6 +72,10 @@ impl World {
                 let answer = move |page| to(Answered::Page(stream, after, page));
                 broker.read(stream, after, bytes_max, Box::new(answer));
             }
+            Request::ReadNewest { stream, after, bytes_max } => {
+                let answer = move |page| to(Answered::Newest(stream, after, page));
+                broker.read_newest(stream, after, bytes_max, Box::new(answer));
+            }
             Request::Locate { ticket, stream, selector, what } => {
                 let answer = move |found| to(Answered::Located(ticket, stream, found));
                 broker.locate(stream, *selector, what, Box::new(answer));
@@ -88,11 +95,9 @@ impl World {
                 let answer = Box::new(move |result| to(Answered::History(ticket, result)));
                 engine::history::read(self.store.clone(), stream, selector, *history, answer);
             }
+            Request::Heartbeat { client } => self.heartbeat(node, client),
             // Nobody there has a token, asks for status, or who is there.
-            Request::Heartbeat { .. }
-            | Request::Authenticate { .. }
-            | Request::Status { .. }
-            | Request::Presence { .. } => {}
+            Request::Authenticate { .. } | Request::Status { .. } | Request::Presence { .. } => {}
             // Its people send and handle no commands.
             Request::Call { .. } | Request::Handle { .. } | Request::Result { .. } => {}
             Request::Restored { client, id, .. } => self.restored(node, client, id),
@@ -174,11 +179,11 @@ impl World {
 /// An answer, without its events.
 fn brief(answered: &Answered) -> String {
     match answered {
-        Answered::Page(stream, after, Ok(page)) => {
+        Answered::Page(stream, after, Ok(page)) | Answered::Newest(stream, after, Ok(page)) => {
             let last = page.segments.last().map_or(0, engine::Segment::last);
             format!("a page of s{} after {after}: {} to {last}", stream.0, page.first)
         }
-        Answered::Page(stream, after, Err(error)) => {
+        Answered::Page(stream, after, Err(error)) | Answered::Newest(stream, after, Err(error)) => {
             format!("no page of s{} after {after}: {error}", stream.0)
         }
         Answered::Located(ticket, stream, found) => {

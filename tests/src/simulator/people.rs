@@ -9,6 +9,7 @@ use super::clock::WALL_MS;
 use super::connection::Connection;
 use super::person::{Person, Pipe};
 use super::record::{Entry, Record, What};
+use super::remembering::remember;
 use super::topology::{
     GROUPS, USERS, any_audience, any_filter, any_pattern, any_topic, draft, pattern,
 };
@@ -36,6 +37,7 @@ impl World {
                 person.groups.push(group.into());
             }
         }
+        person.is_remembered = self.topology.remembers && random.one_in(2);
         person
     }
 
@@ -48,6 +50,7 @@ impl World {
             return self.at(self.silent_until, Step::Act(person));
         }
         match self.people[person].connection {
+            None if self.is_only_seemingly_gone(person) => {}
             None => self.connect(person),
             Some(connection) if self.random.one_in(12) => self.drop_connection(connection),
             Some(_) => {
@@ -66,6 +69,7 @@ impl World {
         let node = self.any_node();
         let client = ClientId(u128::from(self.random.bits()));
         self.clients.push(client);
+        let left = self.take_left(person);
         let who = &self.people[person];
         let heartbeat_ms = self.random.between(100, 700) as u32;
         let welcome = Welcome {
@@ -82,7 +86,7 @@ impl World {
             user: self.planted.user(who.user.clone()),
             groups: who.groups.clone(),
             device: Some(device_of(person)),
-            remember: None,
+            remember: remember(who, left.as_ref()),
             grants: self.planted.grants(who.grants.clone()),
             expires_at_ms: None,
             must_authenticate: false,
@@ -94,7 +98,7 @@ impl World {
             opening: Vec::new(),
             welcome: Some(Box::new(welcome)),
         };
-        let record = self.open_record(person, client);
+        let record = Record { restored: left, ..self.open_record(person, client) };
         let now = self.now(node);
         let key = self.nodes[node].worker.connect(now, connect);
         let connection = self.connections.len();
@@ -103,7 +107,8 @@ impl World {
         });
         self.connections.push(Connection::new(person, node, key, record));
         self.people[person].connection = Some(connection);
-        if !self.people[person].wanted.is_empty() || self.random.one_in(2) {
+        let says_hello = !self.people[person].is_remembered;
+        if says_hello && (!self.people[person].wanted.is_empty() || self.random.one_in(2)) {
             let restores = self.random.one_in(2);
             let table = self.topology.table.clone();
             let hello = self.people[person].hello(&table, restores);
@@ -123,6 +128,9 @@ impl World {
             grants: who.grants.clone(),
             rendering: who.rendering,
             is_quick: who.pipe == Pipe::Quick,
+            person,
+            is_remembered: who.is_remembered,
+            restored: None,
             opened,
             closed: None,
             groups: vec![(opened, who.groups.clone())],
@@ -153,6 +161,7 @@ impl World {
     pub(super) fn gone(&mut self, connection: usize) {
         self.end_connection(connection);
         let (node, key) = (self.connections[connection].worker, self.connections[connection].key);
+        self.remember(connection);
         let now = self.now(node);
         self.nodes[node].worker.disconnect(now, key);
     }
@@ -210,6 +219,8 @@ impl World {
 
     fn any_start(&mut self, person: usize) -> Start {
         match self.random.below(6) {
+            // Who is remembered says nothing of where it was.
+            2 | 5 if self.people[person].is_remembered => Start::Now,
             5 => Start::Stored,
             0 => Start::Last(self.random.below(30) as u32),
             1 => Start::Since(WALL_MS + self.clock.ms().saturating_sub(self.random.below(500))),

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use engine::{Grants, Rendering, StreamTable};
@@ -7,6 +7,7 @@ use protocol::{
     Subscribe, Subscribed, SubscriptionId, Unsubscribe,
 };
 
+use super::record::Left;
 use super::wire::{EventFrame, Heard, NAMED};
 
 /// Somebody who connects, drops and comes back: what a careful client remembers.
@@ -29,6 +30,12 @@ pub struct Person {
     pub session: Option<String>,
     /// Their open connection.
     pub connection: Option<usize>,
+    /// They cannot say where they were; the server remembers it.
+    pub is_remembered: bool,
+    /// What was remembered of their connections, and of which, longest dropped first.
+    pub left: VecDeque<Left>,
+    /// What their connection gets back.
+    pub returning: Vec<Subscribe>,
     /// Publishes that were not answered: they can be sent again.
     pub unanswered: Vec<(i64, Draft)>,
     asked: BTreeMap<i64, Command>,
@@ -68,6 +75,9 @@ impl Person {
             places: BTreeMap::new(),
             session: None,
             connection: None,
+            is_remembered: false,
+            left: VecDeque::new(),
+            returning: Vec::new(),
             unanswered: Vec::new(),
             asked: BTreeMap::new(),
             id_last: 0,
@@ -111,6 +121,8 @@ impl Person {
             Heard::Batch(events) => events.iter().for_each(|event| self.hear_event(table, event)),
             Heard::Positions(positions) => self.named = Some(positions.clone()),
             Heard::Message(message) => self.hear_message(table, message),
+            // To answer is the transport's.
+            Heard::Ping(_) => {}
         }
     }
 
@@ -142,6 +154,11 @@ impl Person {
     fn hear_message(&mut self, table: &StreamTable, message: &Message) {
         match message {
             Message::Welcome(welcome) => self.session = Some(welcome.session.clone()),
+            Message::Restored(begun) => {
+                for (body, begun) in restored(&std::mem::take(&mut self.returning), begun) {
+                    self.begin(table, body.clone(), begun);
+                }
+            }
             Message::Mark(positions) => self.set_places(table, positions),
             Message::Gap(gap) => {
                 let at = table.find(gap.stream.as_str()).unwrap().get();
@@ -199,7 +216,20 @@ impl Person {
         }
     }
 
+    /// They come back, and say nothing of where they were.
+    pub fn return_silently(&mut self, left: Option<&Left>) {
+        self.asked.clear();
+        self.wanted.clear();
+        self.places.clear();
+        self.named = None;
+        self.returning = left.map_or_else(Vec::new, |left| left.what.subscriptions().to_vec());
+    }
+
     fn begin(&mut self, table: &StreamTable, body: Subscribe, begun: &Subscribed) {
+        if self.wanted.iter().any(|(id, _)| *id == begun.subscription) {
+            // They asked for what they had got back.
+            return;
+        }
         for position in &begun.positions {
             let at = table.find(position.stream.as_str()).unwrap().get();
             if !self.wanted.iter().any(|(_, other)| reaches(table, other, at)) {
@@ -232,6 +262,16 @@ impl Person {
             self.places.insert(at, (position.epoch.clone(), position.seq));
         }
     }
+}
+
+/// What was got back, with how it was asked for: the server may leave some out.
+pub fn restored<'b>(
+    bodies: &'b [Subscribe],
+    begun: &'b [Subscribed],
+) -> Vec<(&'b Subscribe, &'b Subscribed)> {
+    let mut bodies = bodies.iter();
+    let mut body_of = |begun: &Subscribed| bodies.find(|body| body.topics == begun.topics);
+    begun.iter().filter_map(|begun| Some((body_of(begun)?, begun))).collect()
 }
 
 /// Whether a subscription may bring events of a stream.

@@ -43,13 +43,15 @@ pub enum Plant {
     IgnoreFilter,
     /// A subscription brings less than its filter accepts.
     NarrowFilter,
+    /// A client is taken to have read what was only written.
+    ConfirmUnread,
     /// A machine that lost power does not say that it was started anew.
     SilentPower,
 }
 
 impl Plant {
     /// Every bug.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::AcknowledgeEarly,
         Self::ReuseEpoch,
         Self::DropOne,
@@ -64,12 +66,17 @@ impl Plant {
         Self::IgnoreFilter,
         Self::NarrowFilter,
         Self::CursorGoesBack,
+        Self::ConfirmUnread,
         Self::SilentPower,
     ];
 
     /// The seed from which on it can show.
     pub fn first_seed(self) -> u64 {
-        if self == Self::SilentPower { super::ON_DISK } else { 0 }
+        match self {
+            Self::SilentPower => super::ON_DISK,
+            Self::ConfirmUnread => super::REMEMBERING,
+            _ => 0,
+        }
     }
 }
 
@@ -111,6 +118,11 @@ impl Planted {
     /// How a machine loses power.
     pub(super) fn power(&mut self) -> End {
         if self.is(Plant::SilentPower, 1) { End::SilentPower } else { End::Power }
+    }
+
+    /// Whether a client that was asked whether it is there is taken to have answered.
+    pub(super) fn answers_early(&mut self) -> bool {
+        self.is(Plant::ConfirmUnread, 1)
     }
 
     /// Of what an epoch's name is made.

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use engine::{Device, Grants, Rendering};
+use engine::{Device, Grants, Remembered, Rendering};
 use protocol::{ClientId, Request};
 
 use super::clock::Tick;
@@ -38,6 +38,12 @@ pub struct Record {
     pub rendering: Rendering,
     /// Its transport takes everything at once.
     pub is_quick: bool,
+    /// Whose it is.
+    pub person: usize,
+    /// The server remembers what the client has.
+    pub is_remembered: bool,
+    /// What it was given of an earlier connection.
+    pub restored: Option<Left>,
     /// When it was opened.
     pub opened: Tick,
     /// When it was gone, for the client.
@@ -48,6 +54,15 @@ pub struct Record {
     pub moved: Vec<Tick>,
     /// What was said, in the order in which the client said and heard it.
     pub entries: Vec<Entry>,
+}
+
+/// What was remembered of a connection.
+#[derive(Clone)]
+pub struct Left {
+    /// Its place.
+    pub connection: usize,
+    /// What it had.
+    pub what: Remembered,
 }
 
 /// One thing that a client said or heard.

@@ -41,6 +41,14 @@ pub trait Keep {
     /// As the broker says.
     fn read(&self, at: StreamIndex, after: Seq, bytes_max: usize) -> Result<Page, Error>;
 
+    /// [`Broker::read_newest`].
+    ///
+    /// # Errors
+    /// As the broker says.
+    fn read_newest(&self, at: StreamIndex, after: Seq, bytes_max: usize) -> Result<Page, Error> {
+        self.read(at, after, bytes_max)
+    }
+
     /// [`Broker::locate`].
     ///
     /// # Errors
@@ -81,6 +89,8 @@ pub enum Ask {
     Append(StreamIndex, Vec<Draft>, Answer<Vec<Result<Appended, Error>>>),
     /// [`Broker::read`].
     Read(StreamIndex, Seq, usize, Answer<Result<Page, Error>>),
+    /// [`Broker::read_newest`].
+    Newest(StreamIndex, Seq, usize, Answer<Result<Page, Error>>),
     /// [`Broker::locate`].
     Locate(StreamIndex, Selector, Locate, Answer<Result<Located, Error>>),
     /// [`Broker::acknowledge`].
@@ -162,6 +172,14 @@ impl Store {
                     if is_refused { Err(broken()) } else { self.keep().read(at, after, bytes_max) };
                 Box::new(move || answer(page))
             }
+            Ask::Newest(at, after, bytes_max, answer) => {
+                let page = if is_refused {
+                    Err(broken())
+                } else {
+                    self.keep().read_newest(at, after, bytes_max)
+                };
+                Box::new(move || answer(page))
+            }
             Ask::Acknowledge(at, device, place, answer) => {
                 let stored = if is_refused {
                     Err(broken())
@@ -225,6 +243,16 @@ impl Broker for Store {
         answer: Answer<Result<Page, Error>>,
     ) {
         self.asks.lock().unwrap().push(Ask::Read(stream, after, bytes_max, answer));
+    }
+
+    fn read_newest(
+        &self,
+        stream: StreamIndex,
+        after: Seq,
+        bytes_max: usize,
+        answer: Answer<Result<Page, Error>>,
+    ) {
+        self.asks.lock().unwrap().push(Ask::Newest(stream, after, bytes_max, answer));
     }
 
     fn locate(

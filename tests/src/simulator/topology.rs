@@ -14,6 +14,8 @@ pub struct Topology {
     pub table: Arc<StreamTable>,
     /// Whether they are kept on a disk.
     pub is_on_disk: bool,
+    /// Whether some people are remembered.
+    pub remembers: bool,
     /// How many workers there are.
     pub workers: usize,
     /// How many people come and go.
@@ -62,7 +64,7 @@ impl Topology {
             append_bytes_max: 32 << 10,
             ..Limits::default()
         };
-        let is_on_disk = seed >= super::ON_DISK;
+        let is_on_disk = (super::ON_DISK..super::REMEMBERING).contains(&seed);
         let mut specs: Vec<_> = (0..streams).map(|at| stream(at, random)).collect();
         if is_on_disk {
             for spec in &mut specs {
@@ -72,6 +74,7 @@ impl Topology {
         Self {
             table: Arc::new(StreamTable::new(specs)),
             is_on_disk,
+            remembers: seed >= super::REMEMBERING,
             workers: random.between(2, 3) as usize,
             people: match size {
                 0 | 1 => random.between(1, 2),

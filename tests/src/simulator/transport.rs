@@ -5,6 +5,7 @@ use engine::ClientKey;
 use super::checkers::bounds;
 use super::person::Pipe;
 use super::record::{Entry, What};
+use super::wire::Heard;
 use super::world::{Step, World};
 
 /// Bytes between workers and clients.
@@ -123,7 +124,11 @@ impl World {
             self.tell(|| format!("connection {place} hears {}", brief(&heard)));
             let connection = &mut self.connections[place];
             self.people[connection.person].hear(&self.topology.table, &heard);
+            let ping = if let Heard::Ping(number) = heard { Some(number) } else { None };
             connection.record.entries.push(Entry { at, what: What::Heard(heard, put) });
+            if let Some(number) = ping {
+                self.answer_ping(place, number);
+            }
         }
     }
 
@@ -160,8 +165,7 @@ impl World {
 }
 
 /// What was heard, without its data.
-fn brief(heard: &super::wire::Heard) -> String {
-    use super::wire::Heard;
+fn brief(heard: &Heard) -> String {
     match heard {
         Heard::Event(event) => format!("event s{}:{}", event.stream, event.seq),
         Heard::Batch(events) => {

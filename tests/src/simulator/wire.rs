@@ -18,6 +18,7 @@ const EVENT: u8 = b'e';
 const BATCH: u8 = b'b';
 const MESSAGE: u8 = b'm';
 const POSITIONS: u8 = b'p';
+const PING: u8 = b'i';
 /// Kind and length.
 const HEAD_BYTES: usize = 5;
 
@@ -58,6 +59,8 @@ pub enum Heard {
     Message(Message),
     /// The positions of the session before the event that follows.
     Positions(Vec<Position>),
+    /// Whether it is there; it answers with the number.
+    Ping(u64),
 }
 
 /// Writes frames of kind, length and body.
@@ -155,6 +158,11 @@ impl Renderer for SimRenderer {
     }
 }
 
+/// Asks a client whether it is there.
+pub fn push_ping(number: u64, out: &mut Vec<u8>) {
+    SimRenderer::framed(out, PING, &number.to_le_bytes());
+}
+
 /// Takes the first whole frame off `bytes`; how long it was.
 pub fn read_frame(said: &Said, bytes: &[u8]) -> Option<(Heard, usize)> {
     let (kind, body, length) = split_frame(bytes)?;
@@ -162,6 +170,7 @@ pub fn read_frame(said: &Said, bytes: &[u8]) -> Option<(Heard, usize)> {
         EVENT => Heard::Event(read_event(body)),
         BATCH => Heard::Batch(read_batch(body)),
         MESSAGE => Heard::Message(said.get(number(body, 0))),
+        PING => Heard::Ping(number(body, 0)),
         POSITIONS => match said.get(number(body, 0)) {
             Message::Mark(positions) => Heard::Positions(positions),
             other => panic!("positions name {other:?}"),

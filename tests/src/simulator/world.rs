@@ -95,6 +95,7 @@ pub(super) type Answers = Arc<Mutex<Vec<(usize, Answered)>>>;
 /// An answer on its way to a worker.
 pub(super) enum Answered {
     Page(StreamIndex, Seq, Result<Page, Error>),
+    Newest(StreamIndex, Seq, Result<Page, Error>),
     Located(LocateTicket, StreamIndex, Result<Located, Error>),
     Appended(Ticket, Result<Appended, Error>),
     Cursor(LocateTicket, StreamIndex, Result<Option<Cursor>, Error>),
@@ -118,6 +119,8 @@ pub(super) enum Step {
     Arrive(usize),
     /// A worker notices that a client is gone.
     Gone(usize),
+    /// A worker hears that a client is there.
+    Pong(usize, u64),
     /// The broker does what it was asked when so many workers had ended.
     CarryOut(Ask, Luck, usize),
     /// The broker answers.
@@ -327,6 +330,7 @@ impl World {
             Step::Up(connection) => self.bring_up(connection),
             Step::Arrive(connection) => self.arrive(connection),
             Step::Gone(connection) => self.gone(connection),
+            Step::Pong(connection, number) => self.pong(connection, number),
             Step::CarryOut(_, _, over) if over < self.nodes_over => {}
             Step::CarryOut(ask, luck, _) => self.carry_out(ask, luck),
             Step::Restart(end) => self.restart_process(end),
@@ -342,9 +346,10 @@ impl World {
     fn worker_of(&self, step: &Step) -> Option<usize> {
         match step {
             Step::Stream(node, _) | Step::Answered(node, _) | Step::Transmit(node) => Some(*node),
-            Step::Writable(connection) | Step::Up(connection) | Step::Gone(connection) => {
-                Some(self.connections[*connection].worker)
-            }
+            Step::Writable(connection)
+            | Step::Up(connection)
+            | Step::Gone(connection)
+            | Step::Pong(connection, _) => Some(self.connections[*connection].worker),
             _ => None,
         }
     }

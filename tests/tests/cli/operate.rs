@@ -1,3 +1,5 @@
+use serde_json::{Value, json};
+
 use super::program::{Server, file, run};
 
 #[test]
@@ -52,7 +54,9 @@ fn streams_are_listed_and_shown() {
     let listed = server.run(&["streams", "--json"]).json();
     assert_eq!(listed[0]["name"], "default");
     assert_eq!(listed[0]["last"], 1);
-    assert_eq!(server.run(&["streams", "default", "--json"]).json(), listed);
+    let mut expected = listed[0].clone();
+    (expected["cursors"], expected["more_cursors"]) = (json!([]), json!(false));
+    assert_eq!(server.run(&["streams", "default", "--json"]).json(), [expected]);
     let shown = server.run(&["streams", "default"]).ok();
     assert!(shown.starts_with("name "), "{shown}");
     let line = |name: &str| shown.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
@@ -60,6 +64,35 @@ fn streams_are_listed_and_shown() {
     assert!(line("bytes").ends_with(" B"), "{shown}");
     assert_eq!(server.run(&["health", "--json"]).json()[0]["streams"], listed.len());
     server.run(&["streams", "nothing"]).fails(1, &["not_found"]);
+}
+
+#[test]
+fn a_stream_shows_how_far_devices_are_behind() {
+    let server = Server::start();
+    for n in 1..=5 {
+        server.publish("n", &n.to_string());
+    }
+    assert!(!server.run(&["streams", "default"]).ok().contains("DEVICE"));
+    for (device, count) in [("archive", "2"), ("screen", "5")] {
+        let stored = ["subscribe", "n", "--stored", "--device", device, "--count", count];
+        server.run(&stored).ok();
+    }
+    let shown = server.run(&["streams", "default"]).ok();
+    let rows: Vec<Vec<&str>> = shown
+        .lines()
+        .skip_while(|line| !line.starts_with("USER "))
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(rows[0][..4], ["USER", "DEVICE", "ACKNOWLEDGED", "BEHIND"], "{shown}");
+    assert_eq!(rows[1][..4], ["-", "archive", "2", "3"], "{shown}");
+    assert_eq!(rows[2][..4], ["-", "screen", "5", "0"], "{shown}");
+    assert_eq!(rows.len(), 3, "{shown}");
+    let stream = server.run(&["streams", "default", "--json"]).json().remove(0);
+    let cursors = stream["cursors"].as_array().unwrap();
+    let seen: Vec<Value> =
+        cursors.iter().map(|c| json!([c["user"], c["device"], c["seq"], c["behind"]])).collect();
+    assert_eq!(seen, [json!([null, "archive", 2, 3]), json!([null, "screen", 5, 0])]);
+    assert_eq!((&cursors[0]["epoch"], &stream["more_cursors"]), (&stream["epoch"], &json!(false)));
 }
 
 #[test]

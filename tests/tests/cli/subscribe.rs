@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::program::{Running, Server, run};
+use super::program::{Running, Server, file, run};
 
 /// The id of the only connection.
 fn only_connection(server: &Server) -> String {
@@ -184,6 +184,30 @@ fn a_device_goes_on_behind_what_it_printed() {
     assert_eq!(stored("1"), "3\n");
     server.publish("n", "6");
     assert_eq!(stored("3"), "4\n5\n6\n");
+}
+
+#[test]
+fn that_acknowledgements_are_refused_is_told_once() {
+    // A hello and a subscribe, and the next message is too many.
+    let limited = b"[[endpoint]]\npath = \"/v1/ws\"\nlimits = { messages = \"2/h\" }\n";
+    let config = file("tidings.toml", limited);
+    let server = Server::with(&["--config", config.to_str().unwrap()]);
+    let arguments = ["n", "--stored", "--device", "archive", "--raw"];
+    let mut watching = server.subscribe(&arguments);
+    for n in 1..=3 {
+        server.publish("n", &n.to_string());
+        assert_eq!(watching.line(), n.to_string());
+        watching.says("could not be acknowledged");
+    }
+    watching.signal("INT");
+    let told = watching.finish();
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert_eq!(told.err.matches("could not be acknowledged").count(), 1, "{told:?}");
+    assert!(told.err.contains("rate_limited"), "the server's reason: {told:?}");
+    // Also where it is the last thing that happens.
+    let last = server.run(&[&["subscribe"], &arguments[..], &["--count", "3"]].concat());
+    assert_eq!((last.code, last.out.as_str()), (Some(0), "1\n2\n3\n"), "{last:?}");
+    assert!(last.err.contains("could not be acknowledged"), "{last:?}");
 }
 
 #[test]

@@ -170,6 +170,10 @@ async fn a_page_shows_the_images() {
     let second = jpeg(2, 2, b"second");
     publish_frame(&server, &second).await;
     assert_eq!(images.next().await.unwrap(), second);
+    let path = format!("{API}/frame.mjpeg");
+    let head = http::send(clients, "HEAD", &path, &[], b"").await;
+    assert_eq!((head.status, head.body.len()), (200, 0), "{}", head.head);
+    assert!(head.header("content-type").unwrap().starts_with("multipart/"), "{}", head.head);
 }
 
 #[tokio::test]

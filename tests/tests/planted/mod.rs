@@ -29,6 +29,7 @@ bugs! {
     StopsPagesOneShort in "reading"
     OverrunsBudget in "reading"
     SaysNothingOfRetention in "reading"
+    LeavesOutWhatIsNewest in "reading"
     KeepsOneTooMany in "retention"
     NeverMaintains in "retention"
     AgesByTheWallClock in "retention"
@@ -242,6 +243,21 @@ impl Broker for Planted {
         answer(page.map(|page| self.page(page)));
     }
 
+    fn read_newest(
+        &self,
+        stream: StreamIndex,
+        after: Seq,
+        bytes_max: usize,
+        answer: Answer<Result<Page, Error>>,
+    ) {
+        if self.bug != Bug::LeavesOutWhatIsNewest {
+            return self.read(stream, after, bytes_max, answer);
+        }
+        let short = |page: Page| Page { segments: each(page.segments, drop_last), ..page };
+        let answer = Box::new(move |page: Result<Page, Error>| answer(page.map(short)));
+        self.inner.read_newest(stream, after, bytes_max, answer);
+    }
+
     fn locate(
         &self,
         stream: StreamIndex,
@@ -383,6 +399,12 @@ fn drop_one(segment: Segment) -> Vec<Segment> {
     let rest = events.split_off(events.len().min(2));
     events.truncate(1);
     [batch(events), batch(rest)].into_iter().flatten().collect()
+}
+
+fn drop_last(segment: Segment) -> Vec<Segment> {
+    let mut events = events(segment);
+    events.pop();
+    batch(events).into_iter().collect()
 }
 
 /// Every other event is a little earlier than the one before it.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use tidings_tests::harness::account::{number, text};
 use tidings_tests::harness::{
-    Incoming, SOON, Socket, TestServer, frame, http, server::temporary_directory,
+    Incoming, SOON, Socket, TestServer, eventually, frame, http, server::temporary_directory,
 };
 use tokio::sync::mpsc;
 
@@ -216,6 +216,25 @@ async fn nobody_waits_for_a_consumer_that_is_gone_until_it_is_back() {
     publisher.send(&json!({ "id": 20_000, "publish": publish })).await;
     consumer.send(&json!({ "id": 7, "unsubscribe": { "topics": ["audio.>"] } })).await;
     has_last(&server, closed + 5).await;
+}
+
+#[tokio::test]
+async fn operators_see_how_many_publishers_wait() {
+    let server = TestServer::start(STREAMS);
+    let mut consumer = consumer(&server).await;
+    let closed = close_gate(&server).await;
+    assert_eq!(server.metric("waiting_publishers").await, 0);
+    let publish = json!({ "id": 1, "publish": { "topic": "audio.x", "data": 1 } });
+    let mut publishers = Vec::new();
+    for _ in 0..2 {
+        let mut publisher = server.connect().await;
+        publisher.send(&publish).await;
+        publishers.push(publisher);
+    }
+    eventually("both wait", async || server.metric("waiting_publishers").await == 2).await;
+    acknowledge(&server, &mut consumer, closed).await;
+    eventually("none waits", async || server.metric("waiting_publishers").await == 0).await;
+    has_last(&server, closed + 2).await;
 }
 
 #[tokio::test]

@@ -73,6 +73,28 @@ async fn a_drain_ends_the_answer() {
 }
 
 #[tokio::test]
+async fn asking_for_the_head_alone_begins_no_session() {
+    let server = TestServer::start("");
+    for (path, content_type) in [
+        ("/v1/mjpeg/camera.front", "multipart/x-mixed-replace"),
+        ("/v1/sse?topics=a", "text/event-stream"),
+    ] {
+        let reply = http::send(server.public, "HEAD", path, &[], b"").await;
+        assert_eq!((reply.status, reply.text().as_str()), (200, ""), "{}", reply.head);
+        let told = reply.header("content-type").unwrap();
+        assert!(told.starts_with(content_type), "{}", reply.head);
+        assert_eq!(reply.header("cache-control"), Some("no-store"), "{}", reply.head);
+        assert_eq!(reply.header("content-length"), None, "{}", reply.head);
+    }
+    assert_eq!(server.metric("connections").await, 0);
+    assert_eq!(server.metric("connections_closed").await, 0);
+    for (path, status) in [("/v1/mjpeg/a..b", 400), ("/v1/mjpeg/$system", 403)] {
+        let reply = http::send(server.public, "HEAD", path, &[], b"").await;
+        assert_eq!((reply.status, reply.text().as_str()), (status, ""), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_had_is_refused_with_a_status() {
     let server = TestServer::start("");
     for (what, status) in [

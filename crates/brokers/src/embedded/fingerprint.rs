@@ -35,6 +35,12 @@ impl Claim {
     }
 }
 
+/// What stands for a draft's topic and audience.
+pub(crate) fn key_of(draft: &Draft, key: Key) -> Fingerprint {
+    let mut hash = Hash::new(key);
+    hash.key(draft).finish()
+}
+
 // Spelled out part by part, with a tag for each kind and a length before each text: the result
 // must stay the same when a type gets another variant, as stores keep it over a restart.
 
@@ -51,13 +57,7 @@ fn id_of(publisher: &Publisher, id: &str, key: Key) -> Fingerprint {
 
 fn content_of(draft: &Draft, key: Key) -> Fingerprint {
     let mut hash = Hash::new(key);
-    hash.text(draft.topic.as_str().as_bytes());
-    match &draft.audience {
-        Audience::Everyone => hash.tag(0),
-        Audience::User(user) => hash.tag(1).text(user.as_bytes()),
-        Audience::Group(group) => hash.tag(2).text(group.as_bytes()),
-        Audience::Client(client) => hash.tag(3).text(&client.0.to_le_bytes()),
-    };
+    hash.key(draft);
     match &draft.payload {
         Payload::Json(bytes) => hash.tag(0).text(bytes),
         Payload::Binary { content_type, bytes } => {
@@ -87,6 +87,17 @@ impl Hash {
         self.0.write(&(text.len() as u64).to_le_bytes());
         self.0.write(text);
         self
+    }
+
+    /// Topic and audience.
+    fn key(&mut self, draft: &Draft) -> &mut Self {
+        self.text(draft.topic.as_str().as_bytes());
+        match &draft.audience {
+            Audience::Everyone => self.tag(0),
+            Audience::User(user) => self.tag(1).text(user.as_bytes()),
+            Audience::Group(group) => self.tag(2).text(group.as_bytes()),
+            Audience::Client(client) => self.tag(3).text(&client.0.to_le_bytes()),
+        }
     }
 
     fn finish(&self) -> Fingerprint {

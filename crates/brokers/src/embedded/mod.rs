@@ -192,6 +192,19 @@ impl Broker for Embedded {
         }
     }
 
+    fn read_newest(
+        &self,
+        stream: StreamIndex,
+        after: Seq,
+        bytes_max: usize,
+        answer: Answer<Result<Page, Error>>,
+    ) {
+        match self.stream(stream) {
+            Ok(Stream::Durable(stream)) => stream.read_newest(after, bytes_max, answer),
+            _ => self.read(stream, after, bytes_max, answer),
+        }
+    }
+
     fn locate(
         &self,
         stream: StreamIndex,

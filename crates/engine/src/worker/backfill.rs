@@ -1,7 +1,7 @@
-use protocol::Seq;
+use protocol::{Error, Seq};
 
-use super::Worker;
 use super::pages::RETRY_MS;
+use super::{Now, Request, Worker};
 use crate::broker::{Page, Segment};
 use crate::streams::StreamIndex;
 use crate::view::View;
@@ -27,6 +27,8 @@ impl Backfill {
             }
             self.at = self.at.max(segment.last());
         }
+        // What the page leaves out is older than something that follows.
+        self.at = self.at.max(page.scanned_to);
         // An empty page alone proves nothing: it may have been asked for earlier, and read before
         // there was what the view lacks.
         self.at >= self.until
@@ -54,8 +56,22 @@ impl Worker {
         false
     }
 
-    /// A page for the backfill arrived, or failed to.
-    pub(super) fn take_backfill(&mut self, at: StreamIndex, after: Seq, page: Option<&Page>) {
+    /// Asks for the newest events with which the view is completed next.
+    fn page_for_backfill(&mut self, stream: StreamIndex, after: Seq) {
+        self.counters.pages += 1;
+        let bytes_max = self.limits.page_bytes;
+        self.requests.push_back(Request::ReadNewest { stream, after, bytes_max });
+    }
+
+    /// The broker answered [`Request::ReadNewest`].
+    pub fn handle_newest(
+        &mut self,
+        now: Now,
+        at: StreamIndex,
+        after: Seq,
+        result: Result<Page, Error>,
+    ) {
+        self.now = now;
         let Some(stream) = self.streams.get_mut(at.get()) else { return };
         let (Some(backfill), Some(view)) = (&mut stream.backfill, &mut stream.view) else {
             // The worker skipped ahead meanwhile: who still waits begins it again.
@@ -65,12 +81,13 @@ impl Worker {
             // An earlier backfill asked for it, which came to nothing.
             return;
         }
-        let Some(page) = page else {
+        let epoch = &stream.epoch;
+        let Some(page) = result.ok().filter(|page| page.epoch == *epoch) else {
             // The readers ask again after a while, and with them the backfill begins again.
             stream.backfill = None;
             return self.retry_view(at);
         };
-        if backfill.take(page, view) {
+        if backfill.take(&page, view) {
             view.extend_to(backfill.from);
             stream.backfill = None;
             return self.look_again_at_view(at);
@@ -137,6 +154,17 @@ mod tests {
         assert!(!backfill.take(&page(1, 1..3), &mut view));
         assert!(backfill.take(&page(2, 3..7), &mut view));
         assert_eq!(seqs(&view), [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn a_page_that_leaves_out_what_is_older_goes_as_far_as_it_says() {
+        let mut view = View::new(50);
+        let mut backfill = Backfill { from: 0, at: 0, until: 50 };
+        let newest = |seqs, scanned_to| Page { scanned_to, ..page(1, seqs) };
+        assert!(!backfill.take(&newest(7..8, 30), &mut view));
+        assert_eq!(backfill.at, 30);
+        assert!(backfill.take(&newest(1..1, 60), &mut view));
+        assert_eq!(seqs(&view), [7]);
     }
 
     #[test]

@@ -296,11 +296,19 @@ impl Worker {
     pub fn is_accepting(&self, key: ClientKey) -> bool {
         self.session(key).is_some_and(|session| {
             let answers = session.outbox.as_ref().is_some_and(|outbox| outbox.is_full());
-            let waits = session.must_wait()
-                || session.unanswered >= self.limits.unanswered_max
-                || session.append_bytes >= self.limits.append_bytes_max;
+            let waits = session.must_wait() || self.is_full_of(session);
             !waits && !answers && !session.is_closing
         })
+    }
+
+    /// Whether a client is not read because too much of what it published, or called, waits.
+    pub fn is_held_back(&self, key: ClientKey) -> bool {
+        self.session(key).is_some_and(|session| self.is_full_of(session) && !session.is_closing)
+    }
+
+    fn is_full_of(&self, session: &Session) -> bool {
+        session.unanswered >= self.limits.unanswered_max
+            || session.append_bytes >= self.limits.append_bytes_max
     }
 
     /// What a client did so far.

@@ -145,6 +145,15 @@ pub enum Request {
         /// About how much.
         bytes_max: usize,
     },
+    /// Read a page of newest events; answered by [`crate::Worker::handle_newest`].
+    ReadNewest {
+        /// From which stream.
+        stream: StreamIndex,
+        /// After which seq.
+        after: Seq,
+        /// About how much.
+        bytes_max: usize,
+    },
     /// Find where history starts; answered by [`crate::Worker::handle_located`].
     Locate {
         /// For the answer.

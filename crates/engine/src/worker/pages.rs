@@ -16,11 +16,12 @@ const ALIGN_SEQS: u64 = 256;
 /// When a failed read is tried again.
 pub(super) const RETRY_MS: u64 = 500;
 
-/// Pages of the broker: those at hand, those in flight, and who waits for them.
+/// Pages of the broker: those at hand, and those in flight.
 #[derive(Default)]
 pub(super) struct Pages {
     cached: VecDeque<Cached>,
-    in_flight: HashMap<(StreamIndex, Seq), Vec<Waiter>>,
+    /// With who waits for them.
+    in_flight: HashMap<(StreamIndex, Seq), Vec<ClientKey>>,
     /// Clients for whom there was no room in flight.
     backlog: VecDeque<ClientKey>,
 }
@@ -29,13 +30,6 @@ struct Cached {
     stream: StreamIndex,
     after: Seq,
     page: Rc<Page>,
-}
-
-/// Who waits for a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Waiter {
-    Client(ClientKey),
-    Backfill,
 }
 
 impl Pages {
@@ -69,36 +63,27 @@ impl Worker {
             return Some(page);
         }
         let key = self.key_of(place)?;
-        self.ask_for_page(at, after, Waiter::Client(key));
+        self.ask_for_page(at, after, key);
         None
     }
 
-    /// Asks for the page on which the compacted view is completed next.
-    pub(super) fn page_for_backfill(&mut self, at: StreamIndex, after: Seq) {
-        self.ask_for_page(at, after, Waiter::Backfill);
-    }
-
-    fn ask_for_page(&mut self, stream: StreamIndex, exactly: Seq, waiter: Waiter) {
+    fn ask_for_page(&mut self, stream: StreamIndex, exactly: Seq, client: ClientKey) {
         // One that begins early and does not reach this far was of no use.
         let aligned = exactly - exactly % ALIGN_SEQS;
         let is_tried = |cached: &Cached| cached.stream == stream && cached.after == aligned;
         let is_known = self.pages.cached.iter().any(is_tried);
-        let exact = waiter == Waiter::Backfill || is_known;
-        let after = if exact { exactly } else { aligned };
+        let after = if is_known { exactly } else { aligned };
         if let Some(waiters) = self.pages.in_flight.get_mut(&(stream, after)) {
-            if !waiters.contains(&waiter) {
-                waiters.push(waiter);
+            if !waiters.contains(&client) {
+                waiters.push(client);
             }
             return;
         }
-        // A backfill has at most one page in flight per stream, so it needs no bound of its own.
-        if let Waiter::Client(key) = waiter
-            && self.pages.in_flight.len() >= IN_FLIGHT_MAX
-        {
-            return self.pages.backlog.push_back(key);
+        if self.pages.in_flight.len() >= IN_FLIGHT_MAX {
+            return self.pages.backlog.push_back(client);
         }
         self.counters.pages += 1;
-        self.pages.in_flight.insert((stream, after), vec![waiter]);
+        self.pages.in_flight.insert((stream, after), vec![client]);
         let bytes_max = self.limits.page_bytes;
         self.requests.push_back(Request::Read { stream, after, bytes_max });
     }
@@ -120,11 +105,10 @@ impl Worker {
         if let Some(page) = &page {
             self.pages.keep(stream, after, page.clone());
         }
-        for waiter in waiters {
-            match (waiter, &page) {
-                (Waiter::Client(key), Some(page)) => self.show_page(key, stream, after, page),
-                (Waiter::Client(key), None) => self.schedule_read(key.place, now.ms + RETRY_MS),
-                (Waiter::Backfill, page) => self.take_backfill(stream, after, page.as_deref()),
+        for client in waiters {
+            match &page {
+                Some(page) => self.show_page(client, stream, after, page),
+                None => self.schedule_read(client.place, now.ms + RETRY_MS),
             }
         }
         self.look_again_at_backlog();

@@ -56,6 +56,16 @@ impl Remembered {
         Self { subscriptions, positions, look: None }
     }
 
+    /// What it subscribed to.
+    pub fn subscriptions(&self) -> &[Subscribe] {
+        &self.subscriptions
+    }
+
+    /// Up to where it surely received everything, in each stream.
+    pub fn positions(&self) -> &[Position] {
+        &self.positions
+    }
+
     /// About how much memory it takes.
     pub fn bytes(&self) -> usize {
         let bodies = self.subscriptions.iter().map(|body| {
@@ -231,13 +241,17 @@ impl Worker {
         let request = ClientRequest { id: None, command };
         let (resume, to_locate, found) = (Some(positions.clone()), Vec::new(), Vec::new());
         let subscribing = Subscribing { request, resume, bodies, attempt: 0, to_locate, found };
+        // All before the first begins: what follows would find it behind an epoch that is over, have
+        // that told once more, and get history apart that comes to the others live.
+        for body in &subscribing.bodies {
+            self.prepare(key, body);
+        }
         let mut begun: Vec<Subscribed> = Vec::new();
         for (place, body) in subscribing.bodies.iter().enumerate() {
             // It may be allowed less by now, or have subscribed to as much as it may.
             if self.may_subscribe(key, std::slice::from_ref(body)).is_err() {
                 continue;
             }
-            self.prepare(key, body);
             if let Ok((subscription, one)) = self.begin(key, &subscribing, place) {
                 begun.push(one);
                 if let Some(remembering) = self.session_mut(key).and_then(remembering_mut) {

@@ -107,9 +107,11 @@ fn a_view_whose_page_failed_is_asked_for_again_after_a_while() {
     world.publish(2);
     for _ in 0..3 {
         let requests = world.requests();
-        let [Request::Read { stream, after, .. }] = requests[..] else { panic!("{requests:?}") };
+        let [Request::ReadNewest { stream, after, .. }] = requests[..] else {
+            panic!("{requests:?}")
+        };
         let error = Error::new(ErrorCode::BrokerUnavailable, "away");
-        world.worker.handle_page(world.now, stream, after, Err(error));
+        world.worker.handle_newest(world.now, stream, after, Err(error));
         world.write_all();
         assert!(world.requests().is_empty());
         world.pass(500);

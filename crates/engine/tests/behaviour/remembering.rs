@@ -175,6 +175,25 @@ fn an_epoch_that_ended_meanwhile_is_told() {
 }
 
 #[test]
+fn an_epoch_that_ended_is_told_once_for_all_that_comes_back() {
+    let (mut world, client) = subscribed(&["a.>"]);
+    world.subscribe(client, &["*.b"], Mode::EVERY, Start::Now);
+    world.subscribe(client, &["a.b"], Mode { batch: true, ..Mode::EVERY }, Start::Now);
+    let left = drop_client(&mut world, client);
+    world.tail.reset(Epoch::from_bits(2), 1, 0);
+    world.look();
+    world.connect_as(10, plain(left));
+    world.answer_pages(1);
+    world.write_all();
+    let said = messages(world.said(1));
+    let is_gap = |message: &&Message| matches!(message, Message::Gap(_));
+    assert_eq!(said.iter().filter(is_gap).count(), 1, "{said:?}");
+    // Nothing of it comes apart from the live order.
+    assert!(!said.iter().any(|message| matches!(message, Message::Replay { .. })), "{said:?}");
+    assert!(matches!(&said[0], Message::Restored(begun) if begun.len() == 3), "{said:?}");
+}
+
+#[test]
 fn another_connection_of_it_takes_over_in_the_middle() {
     let (mut world, dead) = subscribed(&["a.>"]);
     let alive = world.connect_as(10, plain(None));

@@ -352,12 +352,21 @@ impl World {
     /// Answers every page that the worker asks for, from `first` on.
     pub(crate) fn answer_pages(&mut self, first: Seq) {
         for request in self.requests() {
-            let Request::Read { stream, after, .. } = request else { panic!("{request:?}") };
+            let is_newest = matches!(request, Request::ReadNewest { .. });
+            let (Request::Read { stream, after, .. } | Request::ReadNewest { stream, after, .. }) =
+                request
+            else {
+                panic!("{request:?}")
+            };
             let from = first.max(after + 1);
             let segments =
                 if from > self.seq { Vec::new() } else { vec![segment(from..=self.seq)] };
             let page = Page::new(epoch(), first, segments);
-            self.worker.handle_page(self.now, stream, after, Ok(page));
+            if is_newest {
+                self.worker.handle_newest(self.now, stream, after, Ok(page));
+            } else {
+                self.worker.handle_page(self.now, stream, after, Ok(page));
+            }
             self.write_all();
         }
     }

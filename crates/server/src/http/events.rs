@@ -2,7 +2,7 @@ use std::rc::Rc;
 
 use axum::body::Body;
 use engine::{Action, Grants};
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::Either;
 use protocol::{Command, Error};
 
@@ -15,6 +15,8 @@ use crate::endpoint::{Arrival, Endpoint};
 use crate::node::Node;
 use crate::transports::{body, sse};
 use crate::worker::Shared;
+
+const CONTENT_TYPE: &str = "text/event-stream";
 
 /// Answers with server-sent events (HTML standard, section 9.2).
 pub(super) async fn answer<B>(
@@ -37,8 +39,11 @@ pub(super) async fn answer<B>(
         Ok(asked) => arrival.requests = vec![asked],
         Err(error) => return whole(response(&error, None)),
     }
+    if request.method() == Method::HEAD {
+        return head(CONTENT_TYPE);
+    }
     let events = body::start(shared, endpoint, arrival, sse::FRAME, line.end.clone());
-    endless(events, line, "text/event-stream")
+    endless(events, line, CONTENT_TYPE)
 }
 
 /// A client of an answer that has no end, known and with a place kept for it.
@@ -61,7 +66,10 @@ pub(super) async fn arrive<B>(
     let seated = named.and_then(|named| {
         let device = principal.device.clone().or(named);
         let of = (&principal, &standing, device.as_ref());
-        upgrade::seat(node, endpoint, &mut reservation, of.0, of.1, of.2, false)?;
+        // To ask what would be answered sends no other device away.
+        if request.method() != Method::HEAD {
+            upgrade::seat(node, endpoint, &mut reservation, of.0, of.1, of.2, false)?;
+        }
         Ok(device)
     });
     let device = seated.map_err(|error| response(&error, None))?;
@@ -72,7 +80,15 @@ pub(super) async fn arrive<B>(
 /// An answer whose body is a session's events.
 pub(super) fn endless(events: body::Events, line: &Line, content_type: &'static str) -> Answer {
     line.is_stream();
-    let mut answer = Response::new(Either::Right(events));
+    described(Response::new(Either::Right(events)), content_type)
+}
+
+/// What [`endless`] says before its body: all that `HEAD` asks for.
+pub(super) fn head(content_type: &'static str) -> Answer {
+    described(whole(Response::new(Body::empty())), content_type)
+}
+
+fn described(mut answer: Answer, content_type: &'static str) -> Answer {
     let headers = answer.headers_mut();
     // A session that is closed has its connection ended, which must not carry another by then.
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

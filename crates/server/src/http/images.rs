@@ -1,10 +1,10 @@
 use std::rc::Rc;
 
-use http::Request;
+use http::{Method, Request};
 use protocol::{Command, Error, Mode, Pattern, Start, Subscribe, Topic};
 
 use super::error::response;
-use super::events::{arrive, authorize, endless};
+use super::events::{arrive, authorize, endless, head};
 use super::socket::Line;
 use super::{Answer, Peer, query, whole};
 use crate::endpoint::Endpoint;
@@ -34,6 +34,9 @@ pub(super) async fn answer<B>(
     match asked.and_then(|asked| authorize(&arrival.standing.grants, asked)) {
         Ok(asked) => arrival.requests = vec![asked],
         Err(error) => return whole(response(&error, None)),
+    }
+    if request.method() == Method::HEAD {
+        return head(mjpeg::CONTENT_TYPE);
     }
     let images = body::start(shared, endpoint, arrival, mjpeg::FRAME, line.end.clone());
     endless(images, line, mjpeg::CONTENT_TYPE)

@@ -181,20 +181,19 @@ async fn answer_public(
 ) -> Answer {
     let routes = shared.borrow().routes.clone();
     let path = request.uri().path();
+    let is_read = matches!(*request.method(), http::Method::GET | http::Method::HEAD);
     if let Some(endpoint) = routes.endpoints.iter().find(|one| one.is_at(path, listen))
         && upgrade::is_asked_for(&request)
     {
         whole(upgrade::answer(shared, request, endpoint, peer, line).await)
-    } else if path == &*routes.events.way.endpoint && request.method() == http::Method::GET {
+    } else if path == &*routes.events.way.endpoint && is_read {
         events::answer(shared, &request, &routes.events, peer, line).await
-    } else if request.method() == http::Method::GET
+    } else if is_read
         && let Some(found) = routes.image_paths.iter().find(|one| one.endpoint.is_at(path, listen))
     {
         let (topic, images) = (found.topic.as_str(), &found.endpoint);
         images::answer(shared, &request, topic, images, peer, line).await
-    } else if request.method() == http::Method::GET
-        && let Some(topic) = images::topic(path, &routes.images.way.endpoint)
-    {
+    } else if is_read && let Some(topic) = images::topic(path, &routes.images.way.endpoint) {
         images::answer(shared, &request, &topic, &routes.images, peer, line).await
     } else {
         let here = routes.public.iter().find(|(address, _)| *address == listen);

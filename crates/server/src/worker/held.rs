@@ -69,6 +69,13 @@ impl Shell {
         self.engine.is_accepting(key) && !self.held.has(key)
     }
 
+    /// How many clients are not read because what they published waits, for the broker or for the
+    /// consumers of a stream.
+    pub(crate) fn waiting_publishers(&self) -> u64 {
+        let waits = |key: &ClientKey| self.held.has(*key) || self.engine.is_held_back(*key);
+        self.engine.clients().filter(waits).count() as u64
+    }
+
     /// A client publishes: at once, or when the stream's consumers have come closer.
     pub(super) fn publish(&mut self, ticket: Ticket, stream: StreamIndex, draft: Box<Draft>) {
         let node = self.node.clone();

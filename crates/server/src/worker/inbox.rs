@@ -23,6 +23,8 @@ pub(crate) enum Input {
     Appended(Ticket, Result<Appended, Error>),
     /// The broker answered a read.
     Page(StreamIndex, Seq, Result<Page, Error>),
+    /// The broker answered a read of newest events.
+    Newest(StreamIndex, Seq, Result<Page, Error>),
     /// The broker answered a search.
     Located(LocateTicket, StreamIndex, Result<Located, Error>),
     /// The broker loaded a device's cursor.

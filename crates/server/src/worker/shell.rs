@@ -257,6 +257,7 @@ impl Shell {
             }
             Input::Appended(ticket, result) => self.engine.handle_appended(now, ticket, result),
             Input::Page(at, after, result) => self.engine.handle_page(now, at, after, result),
+            Input::Newest(at, after, page) => self.engine.handle_newest(now, at, after, page),
             Input::Located(ticket, at, result) => {
                 self.engine.handle_located(now, ticket, at, result);
             }
@@ -370,6 +371,10 @@ impl Shell {
             Request::Read { stream, after, bytes_max } => {
                 let answer = move |page| inbox.push(Input::Page(stream, after, page));
                 broker.read(stream, after, bytes_max, Box::new(answer));
+            }
+            Request::ReadNewest { stream, after, bytes_max } => {
+                let answer = move |page| inbox.push(Input::Newest(stream, after, page));
+                broker.read_newest(stream, after, bytes_max, Box::new(answer));
             }
             Request::Locate { ticket, stream, selector, what } => {
                 let answer = move |located| inbox.push(Input::Located(ticket, stream, located));

@@ -8,6 +8,7 @@ use protocol::{
 
 use crate::simulator::clock::Tick;
 use crate::simulator::ledger::Recorded;
+use crate::simulator::person::restored;
 use crate::simulator::record::{Entry, History, Put, Record, What};
 use crate::simulator::wire::Heard;
 
@@ -139,6 +140,14 @@ impl<'h> Account<'h> {
                     Err(_) => Vec::new(),
                 }
             }
+            What::Heard(Heard::Message(Message::Restored(begun)), put) => {
+                self.changes += 1;
+                let Some(left) = &self.record.restored else { return Vec::new() };
+                let found = restored(left.what.subscriptions(), begun);
+                let opened = self.record.opened;
+                let begin = |(body, begun)| self.begin(body, begun, true, opened, *put);
+                found.into_iter().map(begin).collect()
+            }
             What::Heard(..) => Vec::new(),
         }
     }
@@ -163,6 +172,12 @@ impl<'h> Account<'h> {
                 let resumes = !hello.resume.is_empty();
                 let bodies = hello.subscriptions.iter().zip(subscriptions);
                 bodies.map(|(body, begun)| self.begin(body, begun, resumes, asked, put)).collect()
+            }
+            // It was got back already.
+            (Command::Subscribe(_), Answer::Subscribed(begun))
+                if self.held.iter().any(|held| held.id == begun.subscription) =>
+            {
+                Vec::new()
             }
             (Command::Subscribe(body), Answer::Subscribed(begun)) => {
                 vec![self.begin(body, begun, false, asked, put)]

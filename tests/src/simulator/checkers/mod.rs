@@ -14,6 +14,8 @@ pub mod cursors;
 pub mod pace;
 /// I12: queues and memory.
 pub mod bounds;
+/// What somebody gets back who cannot say where they were.
+pub mod remembering;
 
 use engine::{Cursor, Device};
 use protocol::{Command, Event, Message, Position, Start, Subscribe, SubscriptionId};
@@ -53,14 +55,16 @@ fn is_data(event: &Event, frame: &EventFrame) -> bool {
 /// The first violation, with the connection's place.
 pub fn check(history: &History) -> Result<u64, Violation> {
     let mut events = 0;
+    let mut walks: Vec<Walk<'_>> = Vec::with_capacity(history.records.len());
     for (place, record) in history.records.iter().enumerate() {
         let mut walk = Walk::new(history, record);
-        let verdict = walk.run();
+        let verdict = walk.run().and_then(|()| remembering::check(&walks, record));
         events += walk.events;
         verdict.map_err(|violation| {
             let what = format!("connection {place}: {}", violation.what);
             Violation { what, ..violation }
         })?;
+        walks.push(walk);
     }
     cursors::check(history)?;
     Ok(events)
@@ -139,7 +143,7 @@ impl<'h> Walk<'h> {
                     ),
                 }
             }
-            Heard::Message(_) => Ok(()),
+            Heard::Message(_) | Heard::Ping(_) => Ok(()),
         }
     }
 
@@ -199,6 +203,10 @@ impl<'h> Walk<'h> {
 
     /// Positions from which the client goes on, where the entry answers that.
     fn believed(&self, entry: &Entry) -> Vec<Position> {
+        if let What::Heard(Heard::Message(Message::Restored(_)), _) = &entry.what {
+            let left = self.account.record.restored.as_ref();
+            return left.map_or_else(Vec::new, |left| left.what.positions().to_vec());
+        }
         let What::Heard(Heard::Message(Message::Reply { id: Some(id), .. }), _) = &entry.what
         else {
             return Vec::new();
@@ -262,6 +270,7 @@ fn is_plain(history: &History, record: &Record, at: usize) -> bool {
             _ => {}
         }
     }
+    bodies.extend(record.restored.iter().flat_map(|left| left.what.subscriptions()));
     let stream = history.table.specs()[at].mode;
     let reaching =
         bodies.into_iter().filter(|body| super::person::reaches(&history.table, body, at));

@@ -216,6 +216,32 @@ impl Line {
         Ok(())
     }
 
+    /// What is remembered of a client is true: it received everything up to there.
+    pub fn check_remembered(
+        &self,
+        account: &Account<'_>,
+        position: &Position,
+        put: Put,
+    ) -> Verdict {
+        let ledgers = &account.history.ledgers[self.at];
+        let place_of = |epoch: &Epoch| ledgers.epochs.iter().position(|one| one.epoch == *epoch);
+        let told = self.told.as_ref().and_then(place_of);
+        if !account.reads(self.at) || told.is_none() {
+            return Ok(());
+        }
+        let named = place_of(&position.epoch);
+        if named > told {
+            let message = format!("{position} is remembered, and the client is in {told:?}");
+            return broken("remembered", message);
+        }
+        // Of an epoch that is over by now it gets the gap once more.
+        let Some(ledger) = ledgers.epoch(&position.epoch).filter(|_| named == told) else {
+            return Ok(());
+        };
+        self.check_missing(account, ledger, position.seq, put)?;
+        self.check_newest(account, ledger, (0, position.seq), put)
+    }
+
     /// A subscription begins: a reader of the stream that had none starts there.
     pub fn begin(&mut self, is_first: bool, epoch: &Epoch, after: Seq, believed: Option<&Epoch>) {
         self.named = Some(epoch.clone());

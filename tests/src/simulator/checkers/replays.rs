@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use protocol::{Epoch, Event, Gap, GapReason, Seq, Start, SubscriptionId};
+use protocol::{Epoch, Event, Gap, GapReason, Position, Seq, Start, SubscriptionId};
 
 use super::account::{Account, Held, Sight};
 use super::reading::check_sight;
@@ -62,6 +62,17 @@ impl Replay {
     /// Whether it comes apart from the live order and goes on.
     pub fn is_open(&self) -> bool {
         self.is_begun && !self.is_done
+    }
+
+    /// What is remembered of a client is true: where it says that all history came, it did.
+    pub fn check_remembered(
+        &self,
+        account: &Account<'_>,
+        position: &Position,
+        put: Put,
+    ) -> Verdict {
+        let is_past = position.epoch == self.epoch && position.seq >= self.until;
+        if is_past { self.check(account, put) } else { Ok(()) }
     }
 
     /// Whether it may still go on: the client cannot know before something comes.

@@ -7,6 +7,7 @@ use protocol::Seq;
 
 use super::disk::DiskFile;
 use super::index::Block;
+use super::newest::{Newest, Place};
 use super::record::Salt;
 use super::segment::Segment;
 
@@ -27,6 +28,7 @@ pub(crate) struct Contents {
     pub(crate) last: Seq,
     /// Of what is kept, as [`protocol::Draft::bytes`] counts them.
     pub(crate) bytes: u64,
+    pub(crate) newest: Newest,
 }
 
 /// A part of the log, to be read.
@@ -60,6 +62,14 @@ pub(crate) struct Parts {
     pub(crate) first: Seq,
     pub(crate) last: Seq,
     pub(crate) parts: Vec<Part>,
+}
+
+/// Where newest events stand, in seq order, and what was kept when they were named.
+pub(crate) struct NewestParts {
+    pub(crate) first: Seq,
+    /// No other newest event stands between the last of them and here.
+    pub(crate) scanned_to: Seq,
+    pub(crate) parts: Vec<(Arc<dyn DiskFile>, Salt, Place)>,
 }
 
 impl Catalog {
@@ -131,6 +141,29 @@ impl Catalog {
             }
         }
         Parts { first, last, parts }
+    }
+
+    /// The newest events of each topic and audience after `after`: as many as `bytes_max` bytes
+    /// hold, though at least one, and at most so many. `None` where only the log tells.
+    pub(crate) fn newest(&self, after: Seq, bytes_max: usize, most: usize) -> Option<NewestParts> {
+        let contents = self.lock();
+        let from = after.max(contents.first.saturating_sub(1));
+        if from < contents.newest.since() {
+            return None;
+        }
+        let (mut parts, mut bytes, mut scanned_to) = (Vec::new(), 0, contents.last);
+        for place in contents.newest.places(from) {
+            bytes += place.to - place.from;
+            let is_full = bytes > bytes_max as u64 || parts.len() == most;
+            if is_full && !parts.is_empty() {
+                scanned_to = place.seq - 1;
+                break;
+            }
+            let at = contents.segments.partition_point(|segment| segment.base <= place.seq);
+            let segment = contents.segments.get(at.checked_sub(1)?)?;
+            parts.push((segment.file.clone(), segment.salt, place));
+        }
+        Some(NewestParts { first: contents.first, scanned_to, parts })
     }
 
     /// The block in which the first kept event at or after a time is, where there is one.

@@ -5,16 +5,17 @@ use engine::{Batch, Retention};
 use protocol::{Draft, Durability, Event, Seq};
 
 use super::super::chunk::Chunk;
-use super::super::fingerprint::{Claim, Key};
+use super::super::fingerprint::{Claim, Fingerprint, Key, key_of};
 use super::super::ids::{IdWindow, Known, Slot};
 use super::super::outcome::{Outcome, Outcomes};
 use super::catalog::Catalog;
 use super::disk::{Disk, DiskFile, is_full, write_all};
 use super::index::{Entry, Index};
+use super::newest::Place;
 use super::record::{Salt, Stamp, encode};
 use super::recover::Noted;
 use super::retain::Retainer;
-use super::segment::{HEADER, Segment, header, ids_name, index_name, log_name};
+use super::segment::{HEADER, Segment, header, ids_name, index_name, log_name, newest_name};
 use super::sidecar::{self, Sidecars};
 use crate::clock::Now;
 
@@ -83,6 +84,8 @@ pub(super) struct Staged {
     chunks: Vec<Chunk>,
     /// Where each record ends in `bytes`.
     ends: Vec<u64>,
+    /// What stands for the topic and audience of each.
+    keys: Vec<Fingerprint>,
     forgotten: Vec<Slot>,
 }
 
@@ -180,6 +183,7 @@ impl Log {
         let stamp = Stamp { seq, time_ms, age_ms, pending };
         encode(&mut staged.bytes, self.active.salt, stamp, &event.draft);
         staged.ends.push(staged.bytes.len() as u64);
+        staged.keys.push(key_of(&event.draft, self.key));
         match staged.chunks.last_mut().filter(|chunk| chunk.has_room(&event.draft)) {
             Some(chunk) => chunk.push(event),
             None => {
@@ -227,7 +231,7 @@ impl Log {
         let mut catalog = self.catalog.lock();
         catalog.last = self.last;
         let events = batches.iter().flat_map(|batch| batch.events());
-        for (event, end) in events.zip(&staged.ends) {
+        for ((event, end), key) in events.zip(&staged.ends).zip(&staged.keys) {
             let bytes = event.draft.bytes() as u64;
             catalog.bytes += bytes;
             let Some(segment) = catalog.segments.back_mut() else { break };
@@ -242,6 +246,8 @@ impl Log {
             };
             let begins = segment.index.push(self.active.base, &entry);
             self.retainer.see(&entry, begins);
+            let place = Place { seq: entry.seq, from: entry.from, to: entry.to };
+            catalog.newest.push(*key, place);
             self.active.end = start + end;
         }
         announce(&batches);
@@ -283,6 +289,7 @@ impl Log {
             }
             // Where it is left behind, it is removed at the next start.
             let _ = self.disk.remove(&index_name(oldest.base));
+            let _ = self.disk.remove(&newest_name(oldest.base));
         }
         for base in self.sidecars.past(self.ids.oldest()) {
             let _ = self.disk.remove(&ids_name(base));
@@ -295,11 +302,14 @@ impl Log {
     fn roll(&mut self) -> Result<(), Trouble> {
         self.sync()?;
         let (base, salt) = (self.active.base, self.active.salt);
-        let index = match self.catalog.lock().segments.back() {
-            Some(segment) => segment.index.encode(salt),
-            None => return Ok(()),
+        let (index, newest) = {
+            let catalog = self.catalog.lock();
+            let Some(segment) = catalog.segments.back() else { return Ok(()) };
+            (segment.index.encode(salt), catalog.newest.encode(base, self.key))
         };
         write_all(&*self.disk, &index_name(base), &index)?;
+        // Without it, what is newest is found by reading the segment.
+        let _ = write_all(&*self.disk, &newest_name(base), &newest);
         let ids: Vec<Slot> = self.ids.after(base.saturating_sub(1)).copied().collect();
         if let Some(newest) = ids.last() {
             write_all(&*self.disk, &ids_name(base), &sidecar::encode(&ids, self.key))?;

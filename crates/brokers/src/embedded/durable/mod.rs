@@ -30,6 +30,8 @@ mod record;
 mod topics;
 /// What is known of a segment without reading it.
 mod index;
+/// Where the newest event of each topic and audience stands.
+mod newest;
 /// A file of the log.
 mod segment;
 /// What readers know of a log.
@@ -205,6 +207,15 @@ impl Stream {
             return answer(Ok(page));
         }
         self.ask(answer, move |shared| shared.page(after, Some(&selector), bytes_max));
+    }
+
+    pub(crate) fn read_newest(
+        &self,
+        after: Seq,
+        bytes_max: usize,
+        answer: Answer<Result<Page, Error>>,
+    ) {
+        self.ask(answer, move |shared| shared.newest_page(after, bytes_max));
     }
 
     pub(crate) fn locate(

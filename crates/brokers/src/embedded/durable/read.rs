@@ -5,10 +5,12 @@ use super::super::chunk::Chunk;
 use super::super::notice::{Level, Notice};
 use super::Shared;
 use super::catalog::Part;
-use super::segment::{Found, read_block};
+use super::segment::{Found, read_block, read_place};
 
 /// Blocks that one page reads at most.
 const PAGE_BLOCKS_MAX: usize = 16;
+/// Newest events that one page holds at most: each is read on its own.
+const PAGE_PLACES_MAX: usize = 1024;
 /// Blocks that a search names under one lock.
 const SEARCH_BLOCKS: usize = 8;
 /// Damaged places that are remembered as told.
@@ -52,6 +54,31 @@ impl Shared {
         }
         let (epoch, segments) = (self.epoch.clone(), page.segments);
         Page { epoch, first: named.first, segments, scanned_to }
+    }
+
+    /// A page of the newest events of each topic and audience, without the log between them.
+    pub(crate) fn newest_page(&self, after: Seq, bytes_max: usize) -> Page {
+        let named = self.catalog.newest(after, bytes_max, PAGE_PLACES_MAX);
+        let Some(named) = named else { return self.page(after, None, bytes_max) };
+        let (mut segments, mut chunk) = (Vec::new(), Chunk::new(1));
+        let mut next = 0;
+        for (file, salt, place) in named.parts {
+            let Some(event) = read_place(&*file, salt, &place) else {
+                // An older event of the same topic is the newest that can be read. The log tells
+                // which, and what else is damaged.
+                self.catalog.lock().newest.forget(place.seq);
+                return self.page(after, None, bytes_max);
+            };
+            if place.seq != next || !chunk.has_room(&event.draft) {
+                segments.extend(std::mem::replace(&mut chunk, Chunk::new(1)).into_batch());
+            }
+            next = place.seq + 1;
+            chunk.push(event);
+        }
+        segments.extend(chunk.into_batch());
+        let segments = segments.into_iter().map(Segment::Batch).collect();
+        let (epoch, first, scanned_to) = (self.epoch.clone(), named.first, named.scanned_to);
+        Page { epoch, first, segments, scanned_to }
     }
 
     /// What a part holds; damage is told.

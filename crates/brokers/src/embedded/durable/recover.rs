@@ -10,10 +10,12 @@ use super::catalog::Catalog;
 use super::disk::{Disk, read_all, write_all};
 use super::index::Index;
 use super::log::{Active, AgeClock, Log, Settings, Staged, Trouble, new_segment};
+use super::newest::Newest;
 use super::record::Record;
 use super::retain::Retainer;
 use super::segment::{
-    HEADER, Scan, Segment, base_of, header, ids_name, index_name, log_name, salt_of, scan,
+    HEADER, Scan, Segment, base_of, header, ids_name, index_name, log_name, newest_name, salt_of,
+    scan,
 };
 use super::sidecar::{self, Sidecars};
 use crate::clock::Now;
@@ -59,7 +61,8 @@ impl Log {
         now: Now,
         known: Noted,
     ) -> io::Result<(Self, Findings)> {
-        let mut opening = Opening { disk, key, known, findings: Findings::default() };
+        let (findings, newest) = (Findings::default(), Newest::default());
+        let mut opening = Opening { disk, key, known, findings, newest };
         let mut bases = opening.bases()?;
         let active_base = bases.pop();
         let mut segments = Vec::with_capacity(bases.len() + 1);
@@ -71,7 +74,7 @@ impl Log {
             Some(base) => opening.active(base)?,
             None => opening.new_log()?,
         };
-        let Opening { disk, findings, .. } = opening;
+        let Opening { disk, findings, newest: places, .. } = opening;
         let (base, salt, file) = (segment.base, segment.salt, segment.file.clone());
         let active = Active { base, salt, file, end };
         segments.push(segment);
@@ -91,7 +94,7 @@ impl Log {
                 ids.insert(claim, record.stamp.seq, record.stamp.age_ms);
             }
         }
-        let catalog = Arc::new(catalog_of(segments, last, known.first));
+        let catalog = Arc::new(catalog_of(segments, places, last, known.first));
         let (staged, retainer) = (Staged::default(), Retainer::default());
         let synced = last;
         let mut log = Self {
@@ -124,6 +127,8 @@ struct Opening {
     key: Key,
     known: Noted,
     findings: Findings,
+    /// Of the segments that were opened so far.
+    newest: Newest,
 }
 
 impl Opening {
@@ -134,7 +139,8 @@ impl Opening {
         bases.retain(|base| (1..=SEQ_MAX).contains(base));
         bases.sort_unstable();
         for name in &names {
-            if base_of(name, "index").is_some_and(|base| !bases.contains(&base)) {
+            let base = base_of(name, "index").or_else(|| base_of(name, "newest"));
+            if base.is_some_and(|base| !bases.contains(&base)) {
                 self.disk.remove(name)?;
             }
         }
@@ -156,6 +162,9 @@ impl Opening {
 
     /// A segment that others follow: by its index, or, where that is damaged, read in full.
     fn sealed(&mut self, base: Seq, last: Seq) -> io::Result<Segment> {
+        let newest = self.disk.open(&newest_name(base)).and_then(|file| read_all(&*file));
+        let newest = newest.ok().and_then(|bytes| Newest::decode(&bytes, base, last, self.key));
+        self.newest.append(base, &newest.unwrap_or_else(|| Newest::after(last)));
         let file = self.disk.open(&log_name(base))?;
         let stored = self.disk.open(&index_name(base)).and_then(|file| read_all(&*file));
         let fits = |index: &Index| {
@@ -189,6 +198,7 @@ impl Opening {
         let told = bytes.get(..HEADER as usize).and_then(|header| salt_of(header, base));
         let salt = told.unwrap_or_else(|| self.key.salt(base));
         let found = scan(bytes.clone(), salt, base, self.known.synced, SEQ_MAX)?;
+        self.newest.append(base, &found.newest(base, self.key));
         let last = found.index.last().unwrap_or(base - 1);
         if told.is_none() {
             file.write_at(&header(base, salt), 0)?;
@@ -234,7 +244,7 @@ fn restore_ids(
     Ok((sidecars, newest_ms))
 }
 
-fn catalog_of(segments: Vec<Segment>, last: Seq, first: Seq) -> Catalog {
+fn catalog_of(segments: Vec<Segment>, places: Newest, last: Seq, first: Seq) -> Catalog {
     let catalog = Catalog::default();
     let mut contents = catalog.lock();
     let oldest = segments.first().map_or(1, |segment| segment.base);
@@ -242,6 +252,7 @@ fn catalog_of(segments: Vec<Segment>, last: Seq, first: Seq) -> Catalog {
     contents.bytes = blocks.map(|block| block.bytes).sum();
     contents.segments = segments.into();
     (contents.first, contents.last) = (oldest, last);
+    contents.newest = places;
     drop(contents);
     Retainer::default().skip_to(&catalog, first.min(last + 1));
     catalog

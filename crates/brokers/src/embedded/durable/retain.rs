@@ -161,6 +161,7 @@ impl Retainer {
             let mut contents = catalog.lock();
             contents.bytes -= bytes.min(contents.bytes);
             contents.first = until;
+            contents.newest.trim(until);
         }
     }
 

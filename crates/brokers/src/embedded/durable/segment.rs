@@ -4,8 +4,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use protocol::{Event, Seq};
 
+use super::super::fingerprint::{Key, key_of};
 use super::disk::DiskFile;
 use super::index::{Block, Entry, Index};
+use super::newest::{Newest, Place};
 use super::record::{Decoder, Record, Salt, is_of_later_version, number};
 
 const MAGIC: &[u8] = b"tidings log 1\n\0\0";
@@ -22,13 +24,17 @@ pub(crate) struct Segment {
     pub(crate) index: Index,
 }
 
-/// The names of a segment's files: records, index, idempotency ids.
+/// The names of a segment's files: records, index, newest events, idempotency ids.
 pub(crate) fn log_name(base: Seq) -> String {
     format!("{base:020}.log")
 }
 
 pub(crate) fn index_name(base: Seq) -> String {
     format!("{base:020}.index")
+}
+
+pub(crate) fn newest_name(base: Seq) -> String {
+    format!("{base:020}.newest")
 }
 
 pub(crate) fn ids_name(base: Seq) -> String {
@@ -89,6 +95,14 @@ pub(crate) fn read_block(file: &dyn DiskFile, salt: Salt, block: &Block) -> Vec<
     found
 }
 
+/// Reads one record; `None` where it is damaged.
+pub(crate) fn read_place(file: &dyn DiskFile, salt: Salt, place: &Place) -> Option<Event> {
+    let mut bytes = vec![0; usize::try_from(place.to.checked_sub(place.from)?).ok()?];
+    file.read_at(&mut bytes, place.from).ok()?;
+    let seqs = place.seq..=place.seq;
+    Some(Decoder::new(salt).record(&Bytes::from(bytes), 0, seqs)?.event)
+}
+
 /// The first sound record at or behind a place, and where it begins.
 fn next_record(
     decoder: &mut Decoder,
@@ -103,6 +117,8 @@ fn next_record(
 pub(crate) struct Scan {
     pub(crate) index: Index,
     pub(crate) records: Vec<Record>,
+    /// Where each record begins.
+    pub(crate) starts: Vec<u64>,
     /// Where the last sound record ends.
     pub(crate) end: u64,
     /// Seqs that are lost.
@@ -144,6 +160,7 @@ pub(crate) fn scan(
     let told = found.iter().map(|(_, record)| record.stamp.acknowledged()).max().unwrap_or(0);
     let acknowledged = acknowledged.max(told);
     let (mut index, mut records) = (Index::default(), Vec::with_capacity(found.len()));
+    let mut starts = Vec::with_capacity(found.len());
     let (mut missing, mut end, mut next) = (Vec::new(), HEADER, base);
     for (from, record) in found {
         let seq = record.stamp.seq;
@@ -155,9 +172,22 @@ pub(crate) fn scan(
         }
         (next, end) = (seq + 1, (from + record.len) as u64);
         index.push(base, &entry(&record, from as u64));
+        starts.push(from as u64);
         records.push(record);
     }
-    Ok(Scan { index, records, end, missing, torn: len.saturating_sub(end) })
+    Ok(Scan { index, records, starts, end, missing, torn: len.saturating_sub(end) })
+}
+
+impl Scan {
+    /// Where the newest event of each topic and audience stands in the segment from `base`.
+    pub(crate) fn newest(&self, base: Seq, key: Key) -> Newest {
+        let mut newest = Newest::after(base.saturating_sub(1));
+        for (record, from) in self.records.iter().zip(&self.starts) {
+            let place = Place { seq: record.stamp.seq, from: *from, to: from + record.len as u64 };
+            newest.push(key_of(&record.event.draft, key), place);
+        }
+        newest
+    }
 }
 
 fn entry(record: &Record, from: u64) -> Entry<'_> {

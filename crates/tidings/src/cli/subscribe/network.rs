@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::progress::Progress;
 use crate::cli::failure::{Failure, Result};
+use crate::cli::output::note;
 use crate::cli::remote::{Side, block_on, explain};
 
 /// Items that wait to be printed.
@@ -113,12 +114,15 @@ struct Talk {
     news: mpsc::Sender<News>,
     progress: Progress,
     printed: watch::Receiver<Vec<Position>>,
+    /// Whether it was told that the server refuses acknowledgements.
+    is_refusal_told: Arc<AtomicBool>,
     wait: Duration,
 }
 
 impl Talk {
     fn new(plan: Plan, news: mpsc::Sender<News>, printed: watch::Receiver<Vec<Position>>) -> Self {
-        Self { plan, news, progress: Progress::default(), printed, wait: RETURN_MIN }
+        let (progress, is_refusal_told) = (Progress::default(), Arc::default());
+        Self { plan, news, progress, printed, is_refusal_told, wait: RETURN_MIN }
     }
 
     /// Passes on what comes, until nobody wants it or it is over.
@@ -207,17 +211,23 @@ impl Talk {
     }
 
     /// Says what was printed, as it is, where the device's place is kept. Apart from what comes:
-    /// answers wait behind events that are still to be taken.
+    /// answers wait behind events that are still to be taken. That the server refuses it is told once:
+    /// what is printed next is acknowledged with what was not.
     fn acknowledge(&self, client: &Client) -> Acknowledging {
         let (client, news, mut printed) = (client.clone(), self.news.clone(), self.printed.clone());
         let is_wanted = self.plan.start == Start::Stored;
+        let is_refusal_told = self.is_refusal_told.clone();
         Acknowledging(tokio::spawn(async move {
             while is_wanted && printed.changed().await.is_ok() {
                 let positions = printed.borrow_and_update().clone();
-                if let Err(error) = client.acknowledge(positions).await {
-                    let text = format!("what was printed could not be acknowledged: {error}");
+                let Err(error) = client.acknowledge(positions).await else { continue };
+                let text = format!("what was printed could not be acknowledged: {error}");
+                if !matches!(error, Error::Refused(_)) {
                     // Whoever does not listen any more does not want to know.
                     let _ = news.send(News::Note(text)).await;
+                } else if !is_refusal_told.swap(true, Ordering::Relaxed) {
+                    // Here, as the last one comes when nothing more is printed.
+                    note(&format!("{text}; it goes on, and may print this again the next time"));
                 }
             }
         }))
