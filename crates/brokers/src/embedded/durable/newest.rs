@@ -1,4 +1,5 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use protocol::Seq;
 
@@ -8,6 +9,8 @@ use super::record::number;
 /// Most topics and audiences of a stream whose newest events can be found without reading the log:
 /// about 150 bytes each.
 const KNOWN_MAX: usize = 1 << 18;
+/// Places that are replaced and still held, besides as many as there are others.
+const REPLACED_MAX: usize = 1 << 10;
 const MAGIC: &[u8] = b"tidings newest 1";
 /// Bytes before the first place.
 const HEAD: usize = 32;
@@ -27,8 +30,24 @@ pub(crate) struct Place {
 pub(crate) struct Newest {
     /// It knows of everything after this seq.
     since: Seq,
-    newest: HashMap<Fingerprint, Seq>,
-    by_seq: BTreeMap<Seq, (Fingerprint, Place)>,
+    newest: HashMap<Fingerprint, Seq, BuildHasherDefault<Itself>>,
+    /// In seq order, with some that are replaced by now: to take them out one by one would cost
+    /// every append more than it costs to pass over them.
+    places: VecDeque<(Fingerprint, Place)>,
+}
+
+/// A fingerprint is a hash already, of a key that nobody knows.
+#[derive(Default)]
+struct Itself(u64);
+
+impl Hasher for Itself {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = number::<8>(bytes, 0).unwrap_or(self.0);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl Newest {
@@ -44,14 +63,15 @@ impl Newest {
 
     /// Takes the next event, of the topic and audience that `key` stands for.
     pub(crate) fn push(&mut self, key: Fingerprint, place: Place) {
-        if let Some(before) = self.newest.insert(key, place.seq) {
-            self.by_seq.remove(&before);
+        self.newest.insert(key, place.seq);
+        self.places.push_back((key, place));
+        if self.places.len() > 2 * self.newest.len() + REPLACED_MAX {
+            let newest = &self.newest;
+            self.places.retain(|(key, place)| newest.get(key) == Some(&place.seq));
         }
-        self.by_seq.insert(place.seq, (key, place));
-        if self.by_seq.len() > KNOWN_MAX
-            && let Some((oldest, _)) = self.by_seq.first_key_value()
-        {
-            self.forget(*oldest);
+        if self.newest.len() > KNOWN_MAX {
+            let oldest = self.places(0).next();
+            self.forget(oldest.map_or(0, |oldest| oldest.seq));
         }
     }
 
@@ -61,7 +81,7 @@ impl Newest {
             // What nothing is known of may hold a newer event of any topic.
             self.forget(later.since);
         }
-        for (key, place) in later.by_seq.values() {
+        for (key, place) in &later.places {
             self.push(*key, *place);
         }
     }
@@ -74,15 +94,23 @@ impl Newest {
 
     /// What stands before `first` is not kept any more.
     pub(crate) fn trim(&mut self, first: Seq) {
-        while let Some(entry) = self.by_seq.first_entry().filter(|entry| *entry.key() < first) {
-            let (key, _) = entry.remove();
-            self.newest.remove(&key);
+        while let Some((key, place)) = self.places.pop_front_if(|(_, place)| place.seq < first) {
+            if self.newest.get(&key) == Some(&place.seq) {
+                self.newest.remove(&key);
+            }
         }
     }
 
     /// The newest events after `seq`, in seq order.
     pub(crate) fn places(&self, seq: Seq) -> impl Iterator<Item = Place> {
-        self.by_seq.range(seq.saturating_add(1)..).map(|(_, (_, place))| *place)
+        self.after_seq(seq).map(|(_, place)| *place)
+    }
+
+    fn after_seq(&self, seq: Seq) -> impl Iterator<Item = &(Fingerprint, Place)> {
+        let from = self.places.partition_point(|(_, place)| place.seq <= seq);
+        let is_newest =
+            |(key, place): &&(Fingerprint, Place)| self.newest.get(key) == Some(&place.seq);
+        self.places.range(from..).filter(is_newest)
     }
 
     /// What it knows of the newest segment, which begins at `base`, as a file. It means nothing to
@@ -93,7 +121,7 @@ impl Newest {
         for number in [base, since] {
             out.extend_from_slice(&number.to_le_bytes());
         }
-        for ([a, b], place) in self.by_seq.range(base..).map(|(_, found)| found) {
+        for ([a, b], place) in self.after_seq(base.saturating_sub(1)) {
             for number in [*a, *b, place.seq, place.from, place.to] {
                 out.extend_from_slice(&number.to_le_bytes());
             }
