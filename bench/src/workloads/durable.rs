@@ -191,8 +191,8 @@ struct Publishing {
     begun: Instant,
 }
 
-/// Publishes over all connections from one thread, which does not sleep: waking it would cost the
-/// server more than what it does for an event. How long each acknowledgement took.
+/// Publishes over all connections from one thread: waking one for each of them would cost more than
+/// what the server does for an event. How long each acknowledgement took.
 fn publish(clients: SocketAddr, arguments: &Arguments, time: Duration) -> Result<Vec<Duration>> {
     let request = frames::request("/v1/ws", "");
     let event = event(arguments.bytes);
@@ -211,7 +211,7 @@ fn publish(clients: SocketAddr, arguments: &Arguments, time: Duration) -> Result
     }
     let (mut times, mut busy) = (Vec::new(), publishing.len());
     while busy > 0 {
-        poll.poll(&mut ready, Some(Duration::ZERO))?;
+        poll.poll(&mut ready, None)?;
         for event_of in &ready {
             let Some(one) = publishing.get_mut(event_of.token().0) else { continue };
             let Some(took) = one.hear()? else { continue };
