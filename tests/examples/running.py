@@ -118,10 +118,20 @@ class Client:
         if isinstance(wanted, dict):
             members = wanted.items()
             wanted = lambda message: isinstance(message, dict) and members <= message.items()
-        while True:
-            message = await self.receive()
-            if wanted(message):
+        # Others that keep coming are no reason to wait for ever.
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                message = await self.receive()
+                if wanted(message):
+                    return message
+
+    async def since(self, number, wanted):
+        """The first message with these members after that many: what two connections have to do with
+        each other comes in any order."""
+        for message in self.seen[number:]:
+            if isinstance(message, dict) and wanted.items() <= message.items():
                 return message
+        return await self.until(wanted)
 
 
 def get(url, body=None, headers=None):

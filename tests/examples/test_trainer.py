@@ -54,27 +54,30 @@ class TrainerTest(ExampleTest):
         trainer.line("INFO commands: taking commands: ready")
         await client.until({"type": "training_progress"})
 
+        before = len(client.seen)
         paused = await self.command(client, "pause")
         self.assertEqual((paused["ok"], paused["result"]), (True, {"status": "paused"}))
-        await client.until({"type": "training_status", "status": "paused"})
+        await client.since(before, {"type": "training_status", "status": "paused"})
         # Drawing goes on in a pause, and nothing else does.
         before = len(client.seen)
         await self.command(client, "sample", digit=7)
-        sample = await client.until({"type": "sample_generated"})
+        sample = await client.since(before, {"type": "sample_generated"})
         self.assertEqual((sample["prompt"], sample["sample_type"]), ("digit 7", "custom"))
         steps = {m["global_step"] for m in client.seen[before:] if m["type"] == "training_progress"}
         self.assertLessEqual(len(steps), 1)
 
+        before = len(client.seen)
         await self.command(client, "resume")
-        await client.until({"type": "training_status", "status": "training"})
+        await client.since(before, {"type": "training_status", "status": "training"})
         await client.until({"type": "training_progress"})
 
         refused = await self.command(client, "sample", digit=11)
         self.assertFalse(refused["ok"])
         self.assertIn("0 to 9", str(refused["error"]))
 
+        before = len(client.seen)
         await self.command(client, "stop")
-        await client.until({"type": "training_status", "status": "stopped"})
+        await client.since(before, {"type": "training_status", "status": "stopped"})
         self.assertEqual(trainer.process.wait(30), 0)
 
 

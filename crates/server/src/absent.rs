@@ -24,8 +24,8 @@ pub(crate) struct Identity {
 pub(crate) enum Word {
     /// The device of an authenticated user.
     Device(Arc<str>),
-    /// The token that only this user has, and when it expires, in ms since 1970.
-    Token(Mark, Option<u64>),
+    /// The token that only this user has.
+    Token(Mark),
     /// Whichever token of the user's.
     AnyToken,
     /// The random cookie that an earlier connection was given.
@@ -39,19 +39,24 @@ impl Identity {
         let any = is_token.then(|| Self { word: Word::AnyToken, ..self.clone() });
         std::iter::once(self.clone()).chain(any)
     }
-
-    /// Nobody can come back under it, at this time in ms since 1970.
-    fn is_over(&self, wall_ms: u64) -> bool {
-        matches!(self.word, Word::Token(_, Some(expires_at_ms)) if expires_at_ms <= wall_ms)
-    }
 }
 
 /// How a client is remembered.
 #[derive(Clone, Debug)]
 pub(crate) struct Continuity {
     pub(crate) identity: Identity,
+    /// When nobody can come back under it any more, in ms since 1970: its token expires.
+    pub(crate) expires_at_ms: Option<u64>,
+    /// As whom it came.
+    pub(crate) first: Identity,
     /// For how long.
     pub(crate) remember_ms: u64,
+}
+
+impl Continuity {
+    fn is_over(&self, wall_ms: u64) -> bool {
+        self.expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= wall_ms)
+    }
 }
 
 /// Most of what is kept.
@@ -74,7 +79,8 @@ struct State {
     places: BTreeMap<Order, Place>,
     by_identity: HashMap<Identity, BTreeSet<Order>>,
     /// Clients who found no place of theirs, as their earlier connection may only seem to live.
-    heirs: HashMap<Identity, Vec<Heir>>,
+    /// Each with its own word.
+    heirs: HashMap<Identity, Vec<(Word, Heir)>>,
     bytes: usize,
     number_last: u64,
     /// Places that were forgotten before their time.
@@ -86,6 +92,7 @@ type Order = (u64, u64);
 
 struct Place {
     identity: Identity,
+    expires_at_ms: Option<u64>,
     remembered: Remembered,
     bytes: usize,
 }
@@ -121,12 +128,12 @@ impl Absent {
         state.forget_expired(now_ms);
         state.number_last += 1;
         let order = (now_ms + continuity.remember_ms, state.number_last);
-        let identity = continuity.identity.clone();
+        let (identity, expires_at_ms) = (continuity.identity.clone(), continuity.expires_at_ms);
         let bytes = remembered.bytes() + size_of::<Place>();
         for key in identity.keys() {
             state.by_identity.entry(key).or_default().insert(order);
         }
-        state.places.insert(order, Place { identity, remembered, bytes });
+        state.places.insert(order, Place { identity, expires_at_ms, remembered, bytes });
         state.bytes += bytes;
         while state.places.len() > bounds.count_max || state.bytes > bounds.bytes_max {
             let Some(oldest) = state.places.keys().next().copied() else { break };
@@ -137,29 +144,35 @@ impl Absent {
 
     /// A client came and found nothing: an earlier connection of its own may still seem to live.
     pub(crate) fn expect(&self, identity: &Identity, heir: Heir) {
-        self.state.lock().heirs.entry(identity.clone()).or_default().push(heir);
+        let mut state = self.state.lock();
+        for key in identity.keys() {
+            state.heirs.entry(key).or_default().push((identity.word.clone(), heir));
+        }
     }
 
     /// A client has left, and inherits nothing any more.
     pub(crate) fn expect_no_more(&self, identity: &Identity, worker: usize, client: ClientKey) {
-        let mut state = self.state.lock();
-        let Some(heirs) = state.heirs.get_mut(identity) else { return };
-        heirs.retain(|heir| (heir.worker, heir.client) != (worker, client));
-        if heirs.is_empty() {
-            state.heirs.remove(identity);
-        }
+        self.state.lock().expect_no_more(identity, worker, client);
     }
 
     /// A connection turns out to be dead of which nothing was heard after `heard`: whoever came
-    /// after that, as the same, and found nothing, is its client.
-    pub(crate) fn heir(&self, identity: &Identity, heard: Instant) -> Option<Heir> {
+    /// after that, as the same, and found nothing, is its client. Whose token has expired, at this
+    /// time in ms since 1970, came with another one.
+    pub(crate) fn heir(
+        &self,
+        continuity: &Continuity,
+        heard: Instant,
+        wall_ms: u64,
+    ) -> Option<Heir> {
         let mut state = self.state.lock();
-        let heirs = state.heirs.get_mut(identity)?;
-        let first = heirs.iter().position(|heir| heir.since > heard)?;
-        let heir = heirs.remove(first);
-        if heirs.is_empty() {
-            state.heirs.remove(identity);
-        }
+        let identity = &continuity.identity;
+        let mut keys = identity.keys().take(if continuity.is_over(wall_ms) { 2 } else { 1 });
+        let (word, heir) = keys.find_map(|key| {
+            let mut heirs = state.heirs.get(&key)?.iter();
+            heirs.find(|(_, heir)| heir.since > heard).cloned()
+        })?;
+        let own = Identity { word, ..identity.clone() };
+        state.expect_no_more(&own, heir.worker, heir.client);
         Some(heir)
     }
 
@@ -179,12 +192,23 @@ impl State {
     /// The place of who comes.
     fn find(&self, identity: &Identity, wall_ms: u64) -> Option<Order> {
         let is_left = |order: &&Order| {
-            self.places.get(order).is_some_and(|place| place.identity.is_over(wall_ms))
+            let expires_at_ms = self.places.get(order).and_then(|place| place.expires_at_ms);
+            expires_at_ms.is_some_and(|at_ms| at_ms <= wall_ms)
         };
         let mut keys = identity.keys();
         let own = keys.next().and_then(|own| self.by_identity.get(&own)?.first());
         let other = || self.by_identity.get(&keys.next()?)?.iter().find(is_left);
         own.or_else(other).copied()
+    }
+
+    fn expect_no_more(&mut self, identity: &Identity, worker: usize, client: ClientKey) {
+        for key in identity.keys() {
+            let Entry::Occupied(mut heirs) = self.heirs.entry(key) else { continue };
+            heirs.get_mut().retain(|(_, heir)| (heir.worker, heir.client) != (worker, client));
+            if heirs.get().is_empty() {
+                heirs.remove();
+            }
+        }
     }
 
     fn forget_expired(&mut self, now_ms: u64) {
@@ -231,7 +255,8 @@ mod tests {
 
     fn who(user: Option<&str>, word: Word) -> Continuity {
         let identity = Identity { endpoint: "/ws".into(), user: user.map(Arc::from), word };
-        Continuity { identity, remember_ms: 1_000 }
+        let (first, expires_at_ms) = (identity.clone(), None);
+        Continuity { identity, expires_at_ms, first, remember_ms: 1_000 }
     }
 
     fn cookie(cookie: &str) -> Continuity {
@@ -251,8 +276,8 @@ mod tests {
             cookie("y"),
             phone("ann"),
             phone("bob"),
-            who(Some("ann"), Word::Token(Mark(1), None)),
-            who(Some("ann"), Word::Token(Mark(2), Some(9_000))),
+            who(Some("ann"), Word::Token(Mark(1))),
+            who(Some("ann"), Word::Token(Mark(2))),
             who(Some("ann"), Word::Cookie("x".into())),
         ];
         for (place, continuity) in all.iter().enumerate() {
@@ -274,7 +299,8 @@ mod tests {
     fn what_an_expired_token_had_goes_to_a_newer_one_of_its_user() {
         let absent = Absent::default();
         let by = |user, mark, expires_at_ms| {
-            who(Some(user), Word::Token(Mark(mark), Some(expires_at_ms)))
+            let expires_at_ms = Some(expires_at_ms);
+            Continuity { expires_at_ms, ..who(Some(user), Word::Token(Mark(mark))) }
         };
         absent.keep(0, &by("ann", 1, 500), had("ann"), BOUNDS);
         let newer = |user| by(user, 2, 9_000).identity;
@@ -315,18 +341,34 @@ mod tests {
 
     #[test]
     fn who_came_after_a_connection_fell_silent_is_its_client() {
-        let (absent, x) = (Absent::default(), cookie("x").identity);
+        let (absent, x) = (Absent::default(), cookie("x"));
         let began = Instant::now();
         let at = |ns| began + Duration::from_nanos(ns);
         for (place, since) in [(1, 10), (2, 20), (3, 30)] {
-            absent.expect(&x, heir(place, at(since)));
+            absent.expect(&x.identity, heir(place, at(since)));
         }
-        assert_eq!(absent.heir(&cookie("y").identity, at(0)), None);
+        assert_eq!(absent.heir(&cookie("y"), at(0), 0), None);
         // It was heard of at the moment at which the second came, so only the third can be it.
-        assert_eq!(absent.heir(&x, at(20)), Some(heir(3, at(30))));
-        assert_eq!(absent.heir(&x, at(20)), None);
-        absent.expect_no_more(&x, 0, heir(1, at(10)).client);
-        assert_eq!(absent.heir(&x, at(0)), Some(heir(2, at(20))));
+        assert_eq!(absent.heir(&x, at(20), 0), Some(heir(3, at(30))));
+        assert_eq!(absent.heir(&x, at(20), 0), None);
+        absent.expect_no_more(&x.identity, 0, heir(1, at(10)).client);
+        assert_eq!(absent.heir(&x, at(0), 0), Some(heir(2, at(20))));
+        assert!(absent.state.lock().heirs.is_empty());
+    }
+
+    #[test]
+    fn who_came_with_a_newer_token_is_the_client_of_an_expired_one() {
+        let absent = Absent::default();
+        let by = |user, mark| who(Some(user), Word::Token(Mark(mark)));
+        let old = Continuity { expires_at_ms: Some(500), ..by("ann", 1) };
+        let began = Instant::now();
+        let since = began + Duration::from_nanos(1);
+        absent.expect(&by("ann", 2).identity, heir(1, since));
+        absent.expect(&by("bob", 3).identity, heir(2, since));
+        assert_eq!(absent.heir(&old, began, 499), None);
+        assert_eq!(absent.heir(&old, began, 500), Some(heir(1, since)));
+        assert_eq!(absent.heir(&old, began, 500), None);
+        absent.expect_no_more(&by("bob", 3).identity, 0, heir(2, since).client);
         assert!(absent.state.lock().heirs.is_empty());
     }
 }

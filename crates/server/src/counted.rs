@@ -13,8 +13,11 @@ const REMEMBERED_MAX: usize = 10_000;
 /// How often each did something of late, at endpoints that bound it.
 #[derive(Default)]
 pub(crate) struct Counted {
-    buckets: Mutex<HashMap<(Whom, Arc<str>), Bucket>>,
+    buckets: Mutex<HashMap<Key, Bucket>>,
 }
+
+/// Who, at which endpoint, and the rate: it may be changed, and differ between roles.
+type Key = (Whom, Arc<str>, Rate);
 
 /// Whose doings are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,13 +46,8 @@ impl Counted {
         if buckets.len() >= REMEMBERED_MAX {
             buckets.retain(|_, bucket| !bucket.is_full(now_ms));
         }
-        let key = (whom, endpoint.clone());
-        let bucket = buckets.entry(key).or_insert_with(|| Bucket::new(rate));
-        // The rate may have been changed since.
-        if bucket.rate() != rate {
-            *bucket = Bucket::new(rate);
-        }
-        bucket.take(now_ms)
+        let key = (whom, endpoint.clone(), rate);
+        buckets.entry(key).or_insert_with(|| Bucket::new(rate)).take(now_ms)
     }
 }
 

@@ -153,11 +153,12 @@ impl Endpoint {
         let (remember_ms, user) = (self.remember_ms?, principal.user.clone());
         let word = match (device.filter(|_| user.is_some()), principal.mark) {
             (Some(device), _) => Word::Device(device),
-            (None, Some(mark)) => Word::Token(mark, principal.expires_at_ms),
+            (None, Some(mark)) => Word::Token(mark),
             (None, None) => Word::Cookie(cookie?),
         };
         let identity = Identity { endpoint: self.way.id.clone(), user, word };
-        Some(Continuity { identity, remember_ms })
+        let (first, expires_at_ms) = (identity.clone(), principal.expires_at_ms);
+        Some(Continuity { identity, expires_at_ms, first, remember_ms })
     }
 }
 

@@ -4,7 +4,7 @@ use protocol::{ClientId, Error, Event, Pattern};
 use crate::asking::asked;
 use crate::node::Node;
 
-/// About how much a read brings: one event is wanted.
+/// About how much a read brings: few events are wanted.
 const PAGE_BYTES: usize = 64 << 10;
 
 /// The newest event of these topics that is for everyone, wherever it is kept.
@@ -12,45 +12,50 @@ const PAGE_BYTES: usize = 64 << 10;
 /// # Errors
 /// What the broker says.
 pub(crate) async fn newest(node: &Node, topics: &[Pattern]) -> Result<Option<Event>, Error> {
-    let viewer = Viewer { client: ClientId(0), user: None, groups: Vec::new() };
-    newest_of(node, topics, Some(viewer)).await
-}
-
-/// The newest event of these topics, whomever it is for.
-///
-/// # Errors
-/// What the broker says.
-pub(crate) async fn newest_of_all(node: &Node, topics: &[Pattern]) -> Result<Option<Event>, Error> {
-    newest_of(node, topics, None).await
-}
-
-async fn newest_of(
-    node: &Node,
-    topics: &[Pattern],
-    viewer: Option<Viewer>,
-) -> Result<Option<Event>, Error> {
     let mut streams: Vec<StreamIndex> =
         topics.iter().flat_map(|topic| node.table.streams_of(topic)).collect();
     streams.sort_unstable();
     streams.dedup();
-    let selector = Selector { topics: topics.to_vec(), except: Vec::new(), filter: None, viewer };
+    let viewer = Viewer { client: ClientId(0), user: None, groups: Vec::new() };
+    let (topics, except) = (topics.to_vec(), Vec::new());
+    let selector = Selector { topics, except, filter: None, viewer: Some(viewer) };
     let mut newest: Option<Event> = None;
     for stream in streams {
-        let found = last(node, stream, &selector).await?;
+        let found = last(node, stream, &selector, 1).await?.pop();
         newest = newest.into_iter().chain(found).max_by_key(|event| event.time_ms);
     }
     Ok(newest)
 }
 
+/// The newest so many events of a topic, the newest last, whomever they are for.
+///
+/// # Errors
+/// What the broker says.
+pub(crate) async fn newest_of_all(
+    node: &Node,
+    topic: &Pattern,
+    most: u32,
+) -> Result<Vec<Event>, Error> {
+    let topics = vec![topic.clone()];
+    let selector = Selector { topics, except: Vec::new(), filter: None, viewer: None };
+    let mut newest = Vec::new();
+    for stream in node.table.streams_of(topic) {
+        newest.extend(last(node, stream, &selector, most).await?);
+    }
+    Ok(newest)
+}
+
+/// The newest so many events of a stream.
 async fn last(
     node: &Node,
     stream: StreamIndex,
     selector: &Selector,
-) -> Result<Option<Event>, Error> {
+    most: u32,
+) -> Result<Vec<Event>, Error> {
     let located = asked(|answer| {
-        node.broker.locate(stream, selector.clone(), Locate::Last(1), answer);
+        node.broker.locate(stream, selector.clone(), Locate::Last(most), answer);
     });
-    let mut after = located.await?.after;
+    let (mut after, mut found) = (located.await?.after, Vec::new());
     loop {
         let page: Page = asked(|answer| {
             node.broker.read_selected(stream, after, selector.clone(), PAGE_BYTES, answer);
@@ -60,9 +65,10 @@ async fn last(
             Segment::Batch(batch) => Some(batch.after(after)),
             Segment::Hole(_) => None,
         });
-        let found = batches.flatten().filter(|event| selector.selects(event)).last();
-        if found.is_some() || page.scanned_to <= after {
-            return Ok(found.cloned());
+        found.extend(batches.flatten().filter(|event| selector.selects(event)).cloned());
+        if found.len() >= most as usize || page.scanned_to <= after {
+            let more = found.len().saturating_sub(most as usize);
+            return Ok(found.split_off(more));
         }
         after = page.scanned_to;
     }

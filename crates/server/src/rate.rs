@@ -14,11 +14,6 @@ impl Bucket {
         Self { rate, tokens: f64::from(rate.count), at_ms: None }
     }
 
-    /// The rate that it was made for.
-    pub(crate) fn rate(&self) -> Rate {
-        self.rate
-    }
-
     /// Takes one, or says in how many ms there is one.
     pub(crate) fn take(&mut self, now_ms: u64) -> Result<(), u64> {
         self.tokens = self.tokens_at(now_ms);

@@ -297,6 +297,14 @@ impl TestServer {
         metrics[name].as_u64().unwrap_or_else(|| panic!("no figure `{name}` in {metrics}"))
     }
 
+    /// Waits until so many clients that dropped are remembered.
+    pub async fn has_remembered(&self, count: u64) {
+        super::eventually(&format!("{count} clients are remembered"), || async {
+            self.metric("remembered_clients").await == count
+        })
+        .await;
+    }
+
     /// Waits until so many clients are connected.
     pub async fn has_connections(&self, count: u64) {
         self.has_connections_within(count, SOON).await;

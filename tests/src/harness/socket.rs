@@ -357,6 +357,34 @@ impl Socket {
         code
     }
 
+    /// What the answer to the upgrade set as a cookie, with its attributes.
+    pub fn set_cookie(&self) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(name, _)| name.eq_ignore_ascii_case("set-cookie")).map(|(_, value)| value)
+    }
+
+    /// The cookie that the answer to the upgrade set, as it is sent back.
+    pub fn cookie(&self) -> Option<String> {
+        self.set_cookie()?.split(';').next().map(str::to_owned)
+    }
+
+    /// Waits for a ping and answers it. The answer has arrived once something else is answered.
+    pub async fn pong(&mut self) {
+        self.pongs = false;
+        let payload = loop {
+            if let Incoming::Ping(payload) = self.next().await {
+                break payload;
+            }
+        };
+        self.send_raw(&frame::masked(frame::PONG, &payload)).await;
+        self.pongs = true;
+    }
+
+    /// Cuts the connection without a farewell.
+    pub fn cut(self) {
+        self.stream.set_zero_linger().unwrap();
+    }
+
     /// The underlying stream and what was read of it.
     pub fn into_stream(self) -> TcpStream {
         self.stream

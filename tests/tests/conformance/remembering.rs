@@ -1,6 +1,6 @@
 use super::for_every_dialect;
 use crate::spoken::Spoken;
-use crate::talker::{Talker, has_remembered, publish, serve};
+use crate::talker::{Talker, publish, serve};
 
 for_every_dialect!(a_client_that_comes_back_misses_nothing, a_stranger_gets_nothing_of_it);
 
@@ -17,7 +17,7 @@ async fn cut_off(spoken: &Spoken, server: &tidings_tests::harness::TestServer) -
     let cookie = talker.cookie.clone();
     assert!(!cookie.is_empty());
     talker.cut();
-    has_remembered(server, 1).await;
+    server.has_remembered(1).await;
     publish(server, spoken, a, &[6, 7]).await;
     cookie
 }

@@ -1,8 +1,5 @@
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
-use tidings_tests::harness::frame::{self, masked};
-use tidings_tests::harness::{Incoming, SOON, Socket, TestServer};
+use tidings_tests::harness::{Socket, TestServer};
 
 use crate::spoken::Spoken;
 
@@ -47,10 +44,7 @@ impl<'a> Talker<'a> {
 
     async fn open(spoken: &'a Spoken, server: &TestServer, path: &str, headers: &str) -> Self {
         let socket = Socket::open_unwelcomed(server.public, path, headers).await.unwrap();
-        let mut lines = socket.head.lines().filter_map(|line| line.split_once(": "));
-        let set = lines.find(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
-        let cookie = set.and_then(|(_, value)| value.split(';').next()).unwrap_or_default();
-        let cookie = cookie.to_owned();
+        let cookie = socket.cookie().unwrap_or_default();
         Self { spoken, socket, cookie }
     }
 
@@ -115,22 +109,13 @@ impl<'a> Talker<'a> {
 
     /// Waits for a ping, answers it, and knows that the answer has arrived.
     pub(crate) async fn confirm(&mut self) {
-        self.socket.pongs = false;
-        let payload = loop {
-            if let Incoming::Ping(payload) = self.socket.next().await {
-                break payload;
-            }
-        };
-        self.socket.send_raw(&masked(frame::PONG, &payload)).await;
-        self.socket.pongs = true;
+        self.socket.pong().await;
         self.settle().await;
     }
 
     /// The connection is cut without a farewell.
     pub(crate) fn cut(self) {
-        let stream = self.socket.into_stream();
-        stream.set_zero_linger().unwrap();
-        drop(stream);
+        self.socket.cut();
     }
 }
 
@@ -138,14 +123,5 @@ impl<'a> Talker<'a> {
 pub(crate) async fn publish(server: &TestServer, spoken: &Spoken, name: &str, numbers: &[u64]) {
     for number in numbers {
         server.publish(&spoken.topic(name), json!({ "n": number })).await;
-    }
-}
-
-/// Waits until so many clients that dropped are remembered.
-pub(crate) async fn has_remembered(server: &TestServer, count: u64) {
-    let began = Instant::now();
-    while server.metric("remembered_clients").await != count {
-        assert!(began.elapsed() < SOON, "{count} clients should be remembered");
-        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

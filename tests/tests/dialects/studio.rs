@@ -159,9 +159,7 @@ async fn a_device_that_comes_back_gets_what_it_missed() {
     let token = token(&server, json!({ "user": "alice", "device": "desk" })).await;
     let (mut socket, _) = connect(clients, &token).await;
     ask(&mut socket, json!({ "type": "subscribe", "events": ["blob.cr*"] })).await;
-    let stream = socket.into_stream();
-    stream.set_zero_linger().unwrap();
-    drop(stream);
+    socket.cut();
     server.has_connections(0).await;
     publish(&server, "studio.blob.updated", "alice", json!({ "n": 1 })).await;
     publish(&server, "studio.blob.created", "alice", json!({ "n": 2 })).await;

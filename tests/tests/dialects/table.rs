@@ -231,14 +231,13 @@ async fn who_drops_gets_back_its_look_and_what_it_missed() {
     let (text, clients) = profile();
     let server = TestServer::start(&text);
     let mut socket = connect(clients).await;
-    let cookie = socket.head.lines().find_map(|line| line.strip_prefix("set-cookie: "));
-    let cookie = cookie.and_then(|cookie| cookie.split(';').next()).unwrap().to_owned();
+    let cookie = socket.cookie().unwrap();
     subscribe(&mut socket, &["state", "alert"], json!({ "fields": ["a"] })).await;
     server.publish("table.state", json!({ "a": 1, "b": 1 })).await;
     let told = next(&mut socket, "state").await;
     assert_eq!((&told["a"], told.get("b")), (&json!(1), None));
     drop(socket);
-    eventually("it is remembered", async || server.metric("remembered_clients").await == 1).await;
+    server.has_remembered(1).await;
     server.publish("table.state", json!({ "a": 2, "b": 2 })).await;
     server.publish("table.alert", json!({ "a": 3, "b": 3 })).await;
     let mut socket = connect_with(clients, &format!("Cookie: {cookie}\r\n")).await;

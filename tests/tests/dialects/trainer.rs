@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
-use tidings_tests::harness::frame::{self, masked};
 use tidings_tests::harness::server::free_address;
 use tidings_tests::harness::{Incoming, SOON, Socket, TestServer, eventually, http};
 use tidings_tests::vectors;
@@ -141,37 +140,21 @@ async fn who_subscribes_to_too_much_is_told_and_stays() {
     next(&mut socket, "e7").await;
 }
 
-/// Answers a ping, so that the server knows what arrived.
-async fn confirm(socket: &mut Socket) {
-    socket.pongs = false;
-    let payload = loop {
-        if let Incoming::Ping(payload) = socket.next().await {
-            break payload;
-        }
-    };
-    socket.send_raw(&masked(frame::PONG, &payload)).await;
-    socket.pongs = true;
-    ask(socket, json!({ "type": "ping" }), "pong").await;
-}
-
 #[tokio::test]
 async fn a_client_that_drops_gets_what_it_missed() {
     let (text, clients) = profile();
     let text = text.replace("remember =", "heartbeat = \"200ms\"\nremember =");
     let server = TestServer::start(&text);
     let mut socket = connect(clients, "").await;
-    let mut lines = socket.head.lines().filter_map(|line| line.split_once(": "));
-    let set = lines.find(|(name, _)| name.eq_ignore_ascii_case("set-cookie")).unwrap().1;
-    let cookie = format!("Cookie: {}\r\n", set.split(';').next().unwrap());
+    let cookie = format!("Cookie: {}\r\n", socket.cookie().unwrap());
     subscribe(&mut socket, &["log"]).await;
     ask(&mut socket, json!({ "type": "subscribe", "events": ["note"], "room": "r" }), "subscribed")
         .await;
     server.publish("trainer.log", json!({ "n": 1 })).await;
     next(&mut socket, "log").await;
-    confirm(&mut socket).await;
-    let stream = socket.into_stream();
-    stream.set_zero_linger().unwrap();
-    drop(stream);
+    socket.pong().await;
+    ask(&mut socket, json!({ "type": "ping" }), "pong").await;
+    socket.cut();
     server.publish("trainer.log", json!({ "n": 2 })).await;
     server.publish("trainer.r.note", json!({ "n": 3 })).await;
     server.has_connections(0).await;

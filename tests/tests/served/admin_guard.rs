@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tidings_tests::harness::socket::request;
-use tidings_tests::harness::{TestServer, http};
+use tidings_tests::harness::{Socket, TestServer, http};
 
 /// Every route of the admin side.
 const ROUTES: &[(&str, &str)] = &[
@@ -191,6 +191,33 @@ async fn a_reload_takes_hold_for_who_connects_and_drops_nobody() {
     assert_eq!(new.ask_refused("subscribe", topics).await["code"], "too_many_subscriptions");
     server.publish("t", json!(1)).await;
     assert_eq!(socket.json().await["event"]["data"], 1);
+}
+
+#[tokio::test]
+async fn what_a_reload_cannot_change_goes_on_as_before_with_all_that_rests_on_it() {
+    let endpoint =
+        "[[endpoint]]\npath = \"/s\"\ndialect = \"trainer\"\nroot = \"old\"\nroutes = true\n";
+    let server = TestServer::spawn(endpoint).await;
+    let file = server.config_file();
+    let good = std::fs::read_to_string(&file).unwrap();
+    let limits = "limits = { message_bytes = \"2KiB\" }\n[limits]\nsubscriptions = 3\n";
+    std::fs::write(&file, good.replace("root = \"old\"", "root = \"new\"") + limits).unwrap();
+    let answer = server.post("/v1/reload", &Value::Null).await.ok();
+    assert_eq!(answer["restart_needed"], json!(["endpoint./s.root"]));
+    assert_eq!(server.connect().await.welcome["limits"]["subscriptions"], 3);
+    let mut socket = Socket::open_unwelcomed(server.public, "/s", "").await.unwrap();
+    socket.json().await;
+    socket.send(&json!({ "type": "subscribe", "events": ["training_status"] })).await;
+    socket.json().await;
+    let status = json!({ "status": "running" });
+    server.publish("new.training_status", json!({ "status": "other" })).await;
+    server.publish("old.training_status", status.clone()).await;
+    assert_eq!(socket.json().await["status"], "running");
+    let told = http::get(server.public, "/api/ws/status").await.ok();
+    assert_eq!(told["training_state"]["status"], "running");
+    // What is left of it is told again, as it still is so.
+    let answer = server.post("/v1/reload", &Value::Null).await.ok();
+    assert_eq!(answer, json!({ "live": [], "restart_needed": ["endpoint./s.root"] }));
 }
 
 #[tokio::test]

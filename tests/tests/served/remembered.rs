@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tidings_tests::harness::account::text;
-use tidings_tests::harness::frame::{self, masked};
 use tidings_tests::harness::{Incoming, SOON, Socket, TestServer};
 
 const REMEMBERS: &str = r#"
@@ -20,18 +19,6 @@ name = "small"
 topics = ["small.>"]
 retain = { count = 10 }
 "#;
-
-/// The cookie that the answer to the upgrade set, with what belongs to it.
-fn set_cookie(socket: &Socket) -> Option<String> {
-    let mut lines = socket.head.lines().filter_map(|line| line.split_once(": "));
-    let found = lines.find(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
-    found.map(|(_, value)| value.to_owned())
-}
-
-fn cookie(socket: &Socket) -> String {
-    let set = set_cookie(socket).expect("no cookie");
-    set.split(';').next().unwrap().to_owned()
-}
 
 async fn come_back(server: &TestServer, cookie: &str) -> Socket {
     come_back_at(server, cookie, "/v1/ws").await
@@ -58,39 +45,17 @@ async fn events(socket: &mut Socket, count: usize) -> Vec<u64> {
     found
 }
 
-/// Waits for a ping, answers it, and knows that the answer has arrived.
+/// Answers a ping, and knows that the answer has arrived.
 async fn confirm(socket: &mut Socket) {
-    socket.pongs = false;
-    let payload = loop {
-        if let Incoming::Ping(payload) = socket.next().await {
-            break payload;
-        }
-    };
-    socket.send_raw(&masked(frame::PONG, &payload)).await;
-    socket.pongs = true;
+    socket.pong().await;
     socket.send(&json!({ "id": 77, "ping": {} })).await;
     while socket.json_with_any("id").await["id"] != 77 {}
-}
-
-/// The connection is cut without a farewell.
-fn reset(socket: Socket) {
-    let stream = socket.into_stream();
-    stream.set_zero_linger().unwrap();
-    drop(stream);
-}
-
-async fn has_remembered(server: &TestServer, count: u64) {
-    let began = Instant::now();
-    while server.metric("remembered_clients").await != count {
-        assert!(began.elapsed() < SOON, "{count} clients should be remembered");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 /// A client that subscribed, was confirmed to have the events up to 5, and got more.
 async fn in_the_middle(server: &TestServer) -> (Socket, String) {
     let mut socket = server.subscriber(&["a.>"]).await;
-    let cookie = cookie(&socket);
+    let cookie = socket.cookie().unwrap();
     server.publish_numbers("a.x", 1..=5).await;
     assert_eq!(events(&mut socket, 5).await, [1, 2, 3, 4, 5]);
     confirm(&mut socket).await;
@@ -102,8 +67,8 @@ async fn in_the_middle(server: &TestServer) -> (Socket, String) {
 async fn a_connection_that_is_reset_in_the_middle_of_a_stream_goes_on() {
     let server = super::start(REMEMBERS);
     let (socket, cookie) = in_the_middle(&server).await;
-    reset(socket);
-    has_remembered(&server, 1).await;
+    socket.cut();
+    server.has_remembered(1).await;
     server.publish_numbers("a.x", 11..=15).await;
     let mut socket = come_back(&server, &cookie).await;
     assert_eq!(greet(&mut socket).await, [json!(["a.>"])]);
@@ -111,7 +76,7 @@ async fn a_connection_that_is_reset_in_the_middle_of_a_stream_goes_on() {
     assert_eq!(events(&mut socket, 10).await, (6..=15).collect::<Vec<u64>>());
     server.publish("a.x", json!(16)).await;
     assert_eq!(events(&mut socket, 1).await, [16]);
-    has_remembered(&server, 0).await;
+    server.has_remembered(0).await;
 }
 
 #[tokio::test]
@@ -121,7 +86,7 @@ async fn it_works_again_and_again_on_whichever_worker() {
     let mut last = 10;
     for round in 0..6 {
         drop(socket);
-        has_remembered(&server, 1).await;
+        server.has_remembered(1).await;
         server.publish_numbers("a.x", last + 1..=last + 3).await;
         last += 3;
         // Another client in between, so that the next one comes to another worker.
@@ -145,9 +110,9 @@ async fn without_a_pong_it_begins_where_it_began() {
     let mut socket = server.subscriber(&["a.>"]).await;
     server.publish_numbers("a.x", 4..=6).await;
     events(&mut socket, 3).await;
-    let cookie = cookie(&socket);
+    let cookie = socket.cookie().unwrap();
     drop(socket);
-    has_remembered(&server, 1).await;
+    server.has_remembered(1).await;
     let mut socket = come_back(&server, &cookie).await;
     greet(&mut socket).await;
     assert_eq!(events(&mut socket, 3).await, [4, 5, 6]);
@@ -199,7 +164,7 @@ async fn what_a_client_had_is_nobody_elses() {
     let server = super::start(REMEMBERS);
     let (socket, _) = in_the_middle(&server).await;
     drop(socket);
-    has_remembered(&server, 1).await;
+    server.has_remembered(1).await;
     for other in ["a=b", "tidings_continuity=AAAAAAAAAAAAAAAAAAAAAA", "tidings_continuity=x"] {
         let mut socket = come_back(&server, other).await;
         socket.ask("hello", json!({ "device": "phone" })).await;
@@ -222,15 +187,15 @@ async fn what_a_client_had_is_nobody_elses() {
 async fn two_of_one_browser_keep_their_own_and_the_longest_dropped_is_taken_first() {
     let server = super::start(REMEMBERS);
     let mut first = server.subscriber(&["a.one"]).await;
-    let cookie = cookie(&first);
+    let cookie = first.cookie().unwrap();
     let mut second = come_back(&server, &cookie).await;
     second.subscribe(&["a.two"]).await;
-    assert_eq!(self::cookie(&second), cookie);
+    assert_eq!(second.cookie().unwrap(), cookie);
     // It lives, as is seen after the second came.
     first.ask_seeing("ping", json!({}), drop).await;
     for (socket, left) in [(first, 1), (second, 2)] {
-        reset(socket);
-        has_remembered(&server, left).await;
+        socket.cut();
+        server.has_remembered(left).await;
     }
     for topics in ["a.one", "a.two"] {
         let mut socket = come_back(&server, &cookie).await;
@@ -238,7 +203,7 @@ async fn two_of_one_browser_keep_their_own_and_the_longest_dropped_is_taken_firs
         // It stays, or it would be the next one's.
         std::mem::forget(socket);
     }
-    has_remembered(&server, 0).await;
+    server.has_remembered(0).await;
 }
 
 #[tokio::test]
@@ -246,8 +211,8 @@ async fn what_nobody_comes_back_for_is_forgotten() {
     let server = super::start(&REMEMBERS.replace("5m", "1s"));
     let (socket, cookie) = in_the_middle(&server).await;
     drop(socket);
-    has_remembered(&server, 1).await;
-    has_remembered(&server, 0).await;
+    server.has_remembered(1).await;
+    server.has_remembered(0).await;
     let mut socket = come_back(&server, &cookie).await;
     socket.ask("hello", json!({})).await;
     socket.ask("ping", json!({})).await;
@@ -264,7 +229,7 @@ async fn so_many_are_remembered_and_no_more() {
         for left in [0, 1] {
             let mut socket = server.connect().await;
             socket.subscribe(&[&long, "a.y"]).await;
-            cookies.push(cookie(&socket));
+            cookies.push(socket.cookie().unwrap());
             drop(socket);
             server.has_connections(0).await;
             let began = Instant::now();
@@ -273,7 +238,7 @@ async fn so_many_are_remembered_and_no_more() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
-        has_remembered(&server, 1).await;
+        server.has_remembered(1).await;
         let mut socket = come_back(&server, &cookies[1]).await;
         assert_eq!(greet(&mut socket).await, [json!([long, "a.y"])]);
         let mut socket = come_back(&server, &cookies[0]).await;
@@ -286,13 +251,13 @@ async fn so_many_are_remembered_and_no_more() {
 async fn the_cookie_is_out_of_reach_of_scripts_and_other_sites() {
     let server = super::start(REMEMBERS);
     let socket = server.connect().await;
-    let set = set_cookie(&socket).unwrap();
+    let set = socket.set_cookie().unwrap();
     let (value, rest) = set.split_once("; ").unwrap();
     assert_eq!(rest, "Path=/v1/ws; HttpOnly; SameSite=Lax");
     assert_eq!(value.len(), "tidings_continuity=".len() + 22);
-    assert_ne!(cookie(&server.connect().await), value);
+    assert_ne!(server.connect().await.cookie().unwrap(), value);
     let server = super::start("");
-    assert_eq!(set_cookie(&server.connect().await), None);
+    assert_eq!(server.connect().await.set_cookie(), None);
 }
 
 #[tokio::test]
@@ -300,7 +265,7 @@ async fn a_hello_that_says_where_it_goes_on_counts_instead() {
     let server = super::start(REMEMBERS);
     let (socket, cookie) = in_the_middle(&server).await;
     drop(socket);
-    has_remembered(&server, 1).await;
+    server.has_remembered(1).await;
     let epoch = text(&server.get("/v1/streams/a").await, "epoch");
     let mut socket = come_back(&server, &cookie).await;
     let body = json!({
@@ -318,7 +283,7 @@ async fn a_simple_client_that_subscribes_again_has_one_subscription() {
     let server = super::start(REMEMBERS);
     let (socket, cookie) = in_the_middle(&server).await;
     drop(socket);
-    has_remembered(&server, 1).await;
+    server.has_remembered(1).await;
     let mut socket = come_back_at(&server, &cookie, "/v1/ws?topics=a.%3E").await;
     let restored = socket.json().await;
     assert!(restored.get("restored").is_some(), "{restored}");
@@ -334,7 +299,7 @@ async fn a_client_that_says_nothing_goes_on_at_the_first_heartbeat() {
     let server = super::start(REMEMBERS);
     let (socket, cookie) = in_the_middle(&server).await;
     drop(socket);
-    has_remembered(&server, 1).await;
+    server.has_remembered(1).await;
     let mut socket = come_back(&server, &cookie).await;
     assert_eq!(events(&mut socket, 5).await, [6, 7, 8, 9, 10]);
 }
@@ -348,9 +313,9 @@ async fn retention_that_overtook_it_is_a_gap() {
     }
     events(&mut socket, 5).await;
     confirm(&mut socket).await;
-    let cookie = cookie(&socket);
+    let cookie = socket.cookie().unwrap();
     drop(socket);
-    has_remembered(&server, 1).await;
+    server.has_remembered(1).await;
     for n in 6..=25 {
         server.publish("small.x", json!(n)).await;
     }
@@ -370,7 +335,7 @@ async fn whom_an_operator_closed_begins_anew() {
     assert_eq!(server.request("DELETE", &path).await.status, 200);
     assert_eq!(socket.close_code().await, 4403);
     server.has_connections(0).await;
-    has_remembered(&server, 0).await;
+    server.has_remembered(0).await;
     let mut socket = come_back(&server, &cookie).await;
     socket.ask("hello", json!({})).await;
     socket.ask("ping", json!({})).await;

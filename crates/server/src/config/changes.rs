@@ -5,7 +5,7 @@ use super::setting::Setting;
 /// How a new configuration differs from the one that runs.
 ///
 /// Settings are named by their path, items by their name or path: `log.level`,
-/// `stream.news.retain.count`, `endpoint./v1/ws.heartbeat`. An item that was added or taken away is
+/// `stream.news.retain.count`, `endpoint./v1/ws.heartbeat`, `endpoint./ws@127.0.0.1:9000.heartbeat`. An item that was added or taken away is
 /// named as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
@@ -34,6 +34,14 @@ pub fn diff(old: &Config, new: &Config) -> Changes {
     let mut changes = Changes::default();
     old.compare(new, "", Reload::Restart, &mut changes);
     changes
+}
+
+impl Config {
+    /// Takes from a new configuration what can change while the server runs: what is bound, opened
+    /// or counted at the start stays as it was.
+    pub(crate) fn adopt_live(&mut self, new: Self) {
+        self.adopt(new, Reload::Restart);
+    }
 }
 
 pub(super) fn join(path: &str, key: &str) -> String {

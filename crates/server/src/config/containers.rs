@@ -25,6 +25,14 @@ impl<T: Setting> Setting for Option<T> {
             _ => changes.add(path, reload),
         }
     }
+
+    fn adopt(&mut self, new: Self, reload: Reload) {
+        match (self, new) {
+            (Some(old), Some(new)) => old.adopt(new, reload),
+            (old, new) if reload == Reload::Live => *old = new,
+            _ => {}
+        }
+    }
 }
 
 impl<T: Setting> Setting for Vec<T> {
@@ -63,11 +71,46 @@ impl<T: Setting> Setting for Vec<T> {
             }
             return;
         }
-        let by_name = |items: &Self| -> BTreeMap<String, T> {
-            items.iter().filter_map(|item| Some((item.identity()?, item.clone()))).collect()
-        };
+        let by_name = |items: &Self| BTreeMap::from_iter(named(items.clone()));
         by_name(self).compare(&by_name(new), path, reload, changes);
     }
+
+    fn adopt(&mut self, new: Self, reload: Reload) {
+        let lives = reload == Reload::Live;
+        if T::IDENTITY.is_none() {
+            if lives {
+                *self = new;
+            }
+            return;
+        }
+        // Items come and go with a restart only, unless they live; those that stay may change.
+        let (old, new) = (named(std::mem::take(self)), named(new));
+        let (order, other) = if lives { (new, old) } else { (old, new) };
+        let mut other = BTreeMap::from_iter(other);
+        for (name, item) in order {
+            let (mut kept, changed) = match other.remove(&name) {
+                Some(old) if lives => (old, Some(item)),
+                changed => (item, changed),
+            };
+            if let Some(changed) = changed {
+                kept.adopt(changed, reload);
+            }
+            self.push(kept);
+        }
+    }
+}
+
+/// Items with what tells them apart: of several alike, the order, too.
+fn named<T: Setting>(items: Vec<T>) -> Vec<(String, T)> {
+    let mut named: Vec<(String, T)> = Vec::new();
+    for item in items {
+        let Some(mut name) = item.identity() else { continue };
+        while named.iter().any(|(known, _)| *known == name) {
+            name.push_str(" again");
+        }
+        named.push((name, item));
+    }
+    named
 }
 
 impl<T: Setting> Setting for BTreeMap<String, T> {
@@ -105,6 +148,20 @@ impl<T: Setting> Setting for BTreeMap<String, T> {
         }
         for name in new.keys().filter(|name| !self.contains_key(*name)) {
             changes.add(&join(path, name), reload);
+        }
+    }
+
+    fn adopt(&mut self, new: Self, reload: Reload) {
+        let lives = reload == Reload::Live;
+        if lives {
+            self.retain(|name, _| new.contains_key(name));
+        }
+        for (name, new) in new {
+            match self.get_mut(&name) {
+                Some(old) => old.adopt(new, reload),
+                None if lives => drop(self.insert(name, new)),
+                None => {}
+            }
         }
     }
 }

@@ -11,10 +11,11 @@ use super::words::{choose, words};
 
 settings! {
     /// A path that speaks one dialect under one root.
-    item Endpoint by path {
+    item Endpoint by path at listen {
         /// The path, such as `/events`.
         path: EndpointPath => Restart;
-        /// Other paths under which it is served: bounds and figures count all of them together.
+        /// Other paths under which it is served: bounds and figures count all of them together. One that
+        /// is the `path` of another endpoint is that one's.
         aliases: Vec<EndpointPath> = Vec::new() => Restart;
         /// The address that it is served on.
         listen: Option<SocketAddr>, unset "that of `listen.public`" => Restart;

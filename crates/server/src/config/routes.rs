@@ -56,8 +56,8 @@ settings! {
         subjects: Vec<Pattern> = Vec::new() => Restart;
         /// `redis`: the channels, in which `*`, `?` and `[…]` stand for what they do in Redis.
         channels: Vec<String> = Vec::new() => Restart;
-        /// `redis`: the keys of streams. They are read from now on, and after a lost connection
-        /// from where it was lost.
+        /// `redis`: the keys of streams. They are read from now on, after a lost connection from where
+        /// it was lost, and after a restart behind the newest of their events that is kept.
         streams: Vec<String> = Vec::new() => Restart;
         /// The prefix of its topics: with `studio`, subject `blob.created` becomes topic
         /// `studio.blob.created`; with `trainer`, host figures are `trainer.system_stats`.

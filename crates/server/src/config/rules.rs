@@ -7,7 +7,7 @@ use protocol::dialects::spelling::root::Root;
 use super::problem::Problem;
 use super::stream::{Durability, Stream};
 use super::tree::Node;
-use super::{Backend, Config, Deliver, auth_rules};
+use super::{Backend, Config, Deliver, Endpoint, EndpointPath, auth_rules};
 use crate::http::systems;
 
 /// Everything that a configuration breaks. Numbers of items agree in `config` and `tree`.
@@ -180,14 +180,14 @@ impl Check<'_> {
     fn endpoints(&mut self) {
         self.systems();
         self.names();
+        self.aliases();
         let endpoints = &self.config.endpoints;
         for (at, endpoint) in endpoints.iter().enumerate() {
             let listener = self.config.listener_of(endpoint);
             let before = endpoints.iter().take(at);
             let claimed = before.enumerate().find_map(|(first, other)| {
                 let is_here = self.config.listener_of(other) == listener;
-                let shared = endpoint.paths().find(|path| other.is_at(path.as_str()))?;
-                is_here.then_some((first, shared))
+                is_here.then_some((first, claimed_by_both(endpoint, other)?))
             });
             let Some((first, path)) = claimed else { continue };
             let title = format!("two endpoints claim `{path}` on {listener}");
@@ -205,6 +205,19 @@ impl Check<'_> {
                 let title = format!("`{}` has a `body`, and is not sent to a URL", route.name);
                 let (body, to) = (format!("command.{at}.body"), format!("command.{at}.to"));
                 self.report(title, &[(&body, "the body"), (&to, "no URL")]);
+            }
+        }
+    }
+
+    /// What holds for the native endpoint holds for the other ways to the same events, too.
+    fn aliases(&mut self) {
+        for (at, endpoint) in self.config.endpoints.iter().enumerate() {
+            for (number, alias) in endpoint.aliases.iter().enumerate() {
+                if alias.as_str() == "/v1/ws" {
+                    let title = "`/v1/ws` is an endpoint of its own, and no alias".to_owned();
+                    let place = format!("endpoint.{at}.aliases.{number}");
+                    self.report(title, &[(&place, "built in")]);
+                }
             }
         }
     }
@@ -246,6 +259,12 @@ impl Check<'_> {
     }
 }
 
+/// What two endpoints both claim. An alias gives way to a path.
+fn claimed_by_both<'a>(one: &'a Endpoint, other: &Endpoint) -> Option<&'a EndpointPath> {
+    let alias = one.aliases.iter().find(|alias| other.aliases.contains(alias));
+    (one.path == other.path).then_some(&one.path).or(alias)
+}
+
 /// A pattern of a stream, and where it was written.
 struct Capture<'a> {
     stream: &'a Stream,
@@ -282,6 +301,12 @@ fn clash(a: SocketAddr, b: SocketAddr) -> bool {
 
 /// Fills in what always exists: the pattern of `default`, two roles, and what streams survive.
 pub(super) fn complete(config: &mut Config) {
+    let paths: Vec<_> =
+        config.endpoints.iter().map(|one| (config.listener_of(one), one.path.clone())).collect();
+    for endpoint in &mut config.endpoints {
+        let listener = endpoint.listen.unwrap_or(config.listen.public);
+        endpoint.aliases.retain(|alias| !paths.contains(&(listener, alias.clone())));
+    }
     let has_directory = config.broker.dir.is_some();
     for stream in &mut config.streams {
         let buffered = has_directory && !stream.is_default();

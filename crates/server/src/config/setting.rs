@@ -42,6 +42,13 @@ pub(super) trait Setting: Sized + Clone + PartialEq {
             changes.add(path, reload);
         }
     }
+
+    /// Takes from `new` what can change while the server runs.
+    fn adopt(&mut self, new: Self, reload: Reload) {
+        if reload == Reload::Live {
+            *self = new;
+        }
+    }
 }
 
 /// What reading needs besides the tree.
@@ -179,12 +186,13 @@ impl<T: PartialOrd> Within<T> for Option<T> {
 
 /// Defines sections: a struct, its default, and the table of its settings, of one list.
 ///
-/// A `section` has a default; an `item` has settings that must be written. After `=` stands what
+/// A `section` has a default; an `item` has settings that must be written, and is told from others
+/// by the one behind `by` or, where the one behind `at` is set, by both. After `=` stands what
 /// holds where nothing is written, or `unset` with the words for it.
 macro_rules! settings {
     ($(
         $(#[doc = $about:literal])*
-        $kind:ident $name:ident $(by $identity:ident)? {
+        $kind:ident $name:ident $(by $identity:ident $(at $place:ident)?)? {
             $(
                 $(#[doc = $doc:literal])*
                 $field:ident $(as $key:literal)? : $type:ty
@@ -249,7 +257,11 @@ macro_rules! settings {
             }
 
             $(fn identity(&self) -> Option<String> {
-                Some(self.$identity.to_string())
+                let name = self.$identity.to_string();
+                $(if let Some(place) = &self.$place {
+                    return Some(format!("{name}@{place}"));
+                })?
+                Some(name)
             })?
 
             fn compare(
@@ -264,6 +276,13 @@ macro_rules! settings {
                     let inner = $crate::config::changes::join(path, key);
                     let reload = $crate::config::schema::Reload::$reload;
                     self.$field.compare(&new.$field, &inner, reload, changes);
+                )*
+            }
+
+            fn adopt(&mut self, new: Self, _: $crate::config::schema::Reload) {
+                $(
+                    let reload = $crate::config::schema::Reload::$reload;
+                    self.$field.adopt(new.$field, reload);
                 )*
             }
         }

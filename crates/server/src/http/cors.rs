@@ -68,7 +68,7 @@ impl Readers {
 fn serves(endpoint: &Endpoint, path: &str) -> bool {
     endpoint.is_at(path)
         || systems::paths(endpoint).iter().any(|route| fits(route, path))
-        || (endpoint.is_at("/v1/ws") && path.starts_with("/v1/"))
+        || (endpoint.path.as_str() == "/v1/ws" && path.starts_with("/v1/"))
 }
 
 /// Whether a path is as a route says, in which `{name}` stands for any part.

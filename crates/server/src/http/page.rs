@@ -13,8 +13,8 @@ pub(super) enum Page<'a> {
     Own,
     /// One of another origin.
     Of(&'a str),
-    /// One of another site that does not say which.
-    Unnamed,
+    /// One of another site embeds the answer, such as an image; its origin, where that is told.
+    Embedding(Option<&'a str>),
     /// No browser says such a thing.
     Odd,
 }
@@ -30,36 +30,38 @@ impl<'a> Page<'a> {
             (Some(Ok(origin)), None) => Self::Of(origin),
             (Some(_), _) => Self::Odd,
             (None, _) if !is_embedded_elsewhere(headers) => Self::None,
-            (None, _) => referrer(headers).map_or(Self::Unnamed, Self::Of),
+            (None, _) => Self::Embedding(referrer(headers)),
         }
     }
 
-    /// Whether it may connect to an endpoint.
+    /// Whether it may connect to an endpoint. What is merely embedded its scripts cannot read.
     pub(super) fn is_allowed(self, endpoint: &Endpoint) -> bool {
-        let mut listed = endpoint.origins.iter();
         match self {
-            Self::None | Self::Own => true,
-            Self::Of(origin) => listed.any(|listed| listed.covers(origin)),
-            Self::Unnamed => listed.any(WebOrigin::is_any),
+            Self::None | Self::Own | Self::Embedding(_) => true,
+            Self::Of(origin) => endpoint.origins.iter().any(|listed| listed.covers(origin)),
             Self::Odd => false,
         }
     }
 
     /// Whether it may do so as its visitor, whose cookies are sent with whatever any page asks for:
-    /// not where merely every page may connect.
+    /// not where merely every page may connect, or every one that hides its origin in a sandbox.
     pub(super) fn is_trusted(self, endpoint: &Endpoint) -> bool {
-        let mut named = endpoint.origins.iter().filter(|listed| !listed.is_any());
+        let is_anybody = |listed: &WebOrigin| listed.is_any() || listed.as_str() == "null";
+        let mut named = endpoint.origins.iter().filter(|listed| !is_anybody(listed));
         match self {
             Self::None | Self::Own => true,
-            Self::Of(origin) => named.any(|listed| listed.covers(origin)),
-            Self::Unnamed | Self::Odd => false,
+            Self::Of(origin) | Self::Embedding(Some(origin)) => {
+                named.any(|listed| listed.covers(origin))
+            }
+            Self::Embedding(None) | Self::Odd => false,
         }
     }
 }
 
+/// A link that is followed is its visitor's own doing; a frame is filled in the same way.
 fn is_embedded_elsewhere(headers: &HeaderMap) -> bool {
     let is = |name, value: &str| headers.get(name).is_some_and(|found| found == value);
-    is("sec-fetch-site", "cross-site") && !is("sec-fetch-mode", "navigate")
+    is("sec-fetch-site", "cross-site") && !is("sec-fetch-dest", "document")
 }
 
 /// The origin of the page that the request names as where it comes from.
@@ -94,10 +96,11 @@ mod tests {
         assert_eq!(page(&[("origin", "https://b.example")]), Page::Of("https://b.example"));
         assert_eq!(page(&[("origin", "null")]), Page::Of("null"));
         assert_eq!(page(&[("origin", "null"), ("origin", "http://a.example:1")]), Page::Odd);
-        assert_eq!(page(&[cross, from]), Page::Of("https://b.example:2"));
-        assert_eq!(page(&[cross]), Page::Unnamed);
-        assert_eq!(page(&[cross, ("referer", "x")]), Page::Unnamed);
-        assert_eq!(page(&[cross, ("sec-fetch-mode", "navigate")]), Page::None);
+        assert_eq!(page(&[cross, from]), Page::Embedding(Some("https://b.example:2")));
+        assert_eq!(page(&[cross]), Page::Embedding(None));
+        assert_eq!(page(&[cross, ("referer", "x")]), Page::Embedding(None));
+        assert_eq!(page(&[cross, ("sec-fetch-dest", "object")]), Page::Embedding(None));
+        assert_eq!(page(&[cross, ("sec-fetch-dest", "document")]), Page::None);
         assert_eq!(page(&[("sec-fetch-site", "same-site"), from]), Page::None);
     }
 }

@@ -190,7 +190,7 @@ impl Shell {
         let Some((continuity, heard)) = self.end_continuity(key) else { return };
         let Some(remembered) = self.engine.remember(key) else { return };
         let node = &self.node;
-        let heir = node.absent.heir(&continuity.identity, heard);
+        let heir = node.absent.heir(&continuity, heard, crate::clock::wall_ms());
         let inbox = heir.and_then(|heir| Some((heir.client, node.inbox(heir.worker)?)));
         let Some((heir, inbox)) = inbox else { return node.remember(&continuity, remembered) };
         inbox.push(Input::Do(Box::new(move |shell| {
@@ -210,19 +210,18 @@ impl Shell {
             Peer::WebSocket(peer) => peer.heard_at(&self.node.clock),
             Peer::Body(_) => Instant::now(),
         };
-        self.node.absent.expect_no_more(&continuity.identity, self.place, key);
+        self.node.absent.expect_no_more(&continuity.first, self.place, key);
         Some((continuity, heard))
     }
 
-    /// A client that is known by its token has another one now.
+    /// A client that is known by its token has another one now. What an earlier connection had it
+    /// may still get as who it was when it came.
     pub(super) fn remember_by(&mut self, key: ClientKey, who: &Principal) {
-        let (node, place) = (self.node.clone(), self.place);
         let continuity = self.client_mut(key).and_then(|client| client.continuity.as_mut());
         let (Some(continuity), Some(mark)) = (continuity, who.mark) else { return };
-        if matches!(continuity.identity.word, Word::Token(..)) {
-            // What an earlier connection had under the one before is not for this one any more.
-            node.absent.expect_no_more(&continuity.identity, place, key);
-            continuity.identity.word = Word::Token(mark, who.expires_at_ms);
+        if matches!(continuity.identity.word, Word::Token(_)) {
+            continuity.identity.word = Word::Token(mark);
+            continuity.expires_at_ms = who.expires_at_ms;
         }
     }
 

@@ -41,3 +41,61 @@ fn a_rotated_secret_is_a_change() {
     assert_eq!(diff(&with("old"), &with("new")).live, ["admin.token_env"]);
     assert!(diff(&with("old"), &with("old")).is_empty());
 }
+
+fn adopted(old: &str, new: &str) -> Config {
+    let mut config = parse(old).unwrap().config;
+    config.adopt_live(parse(new).unwrap().config);
+    config
+}
+
+#[test]
+fn what_needs_a_restart_stays_and_the_rest_is_taken() {
+    let endpoint = |path: &str, listen: &str, root: &str, heartbeat: &str| {
+        format!(
+            "[[endpoint]]\npath = \"{path}\"\nlisten = \"127.0.0.1:{listen}\"\nroot = \"{root}\"\n\
+             heartbeat = \"{heartbeat}\"\n"
+        )
+    };
+    // Two of one path, each on its listener.
+    let old = [("/b", "1", "x", "10s"), ("/a", "2", "y", "20s"), ("/b", "3", "z", "30s")];
+    let new = [("/b", "1", "w", "11s"), ("/a", "2", "w", "21s"), ("/b", "3", "w", "31s")];
+    let text = |all: &[(&str, &str, &str, &str)]| -> String {
+        all.iter()
+            .map(|(path, listen, root, heartbeat)| endpoint(path, listen, root, heartbeat))
+            .collect()
+    };
+    let seen = |config: &Config| -> Vec<(String, String, u64)> {
+        let own = config.endpoints.iter().filter(|one| one.path.as_str() != "/v1/ws");
+        own.map(|one| {
+            let root = one.root.as_ref().map(ToString::to_string).unwrap_or_default();
+            (one.path.to_string(), root, one.heartbeat.as_ms())
+        })
+        .collect()
+    };
+    let before = seen(&parse(&text(&old)).unwrap().config);
+    let expected: Vec<_> =
+        before.iter().map(|(path, root, ms)| (path.clone(), root.clone(), ms + 1_000)).collect();
+    assert_eq!(seen(&adopted(&text(&old), &text(&new))), expected);
+    // Whatever the order, each has what is written for its own listener.
+    let turned = [new[2], new[0]];
+    let mut expected = expected;
+    expected[1].2 -= 1_000;
+    assert_eq!(seen(&adopted(&text(&old), &text(&turned))), expected);
+    // Endpoints come and go with a restart.
+    assert_eq!(seen(&adopted(&text(&old), "")), before);
+    assert_eq!(seen(&adopted("", &text(&old))), []);
+}
+
+#[test]
+fn items_of_a_list_that_lives_come_and_go() {
+    let command = |name: &str, to: &str| format!("[[command]]\nname = \"{name}\"\nto = \"{to}\"\n");
+    let old =
+        command("a", "nats:a") + &command("b", "nats:b") + "[auth.roles.r]\nsubscribe = [\"a\"]\n";
+    let new =
+        command("c", "nats:c") + &command("b", "nats:d") + "[auth.roles.s]\nsubscribe = [\"b\"]\n";
+    let nats = "[nats]\nurl = \"nats://127.0.0.1:1\"\n";
+    let config = adopted(&format!("{nats}{old}"), &format!("{nats}{new}"));
+    let expected = parse(&format!("{nats}{new}")).unwrap().config;
+    assert_eq!(config.commands, expected.commands);
+    assert_eq!(config.auth, expected.auth);
+}

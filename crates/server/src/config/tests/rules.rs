@@ -143,9 +143,16 @@ error: two endpoints claim `/ws` on 127.0.0.1:8080
     let apart =
         "[[endpoint]]\npath = \"/ws\"\n[[endpoint]]\npath = \"/ws\"\nlisten = \"127.0.0.1:9000\"\n";
     assert_eq!(titles(apart), Vec::<String>::new());
-    let alias =
+    let aliases =
         "[[endpoint]]\npath = \"/a\"\naliases = [\"/b\", \"/c\"]\n[[endpoint]]\npath = \"/c\"\n";
-    assert_eq!(titles(alias), ["two endpoints claim `/c` on 127.0.0.1:8080"]);
+    let both = format!("{aliases}aliases = [\"/b\"]\n");
+    assert_eq!(titles(&both), ["two endpoints claim `/b` on 127.0.0.1:8080"]);
+    // An endpoint of its own has precedence over an alias, such as one of a profile.
+    let config = parse(aliases).unwrap().config;
+    let first = config.endpoints.iter().find(|one| one.path.as_str() == "/a").unwrap();
+    assert_eq!(first.aliases.iter().map(EndpointPath::as_str).collect::<Vec<_>>(), ["/b"]);
+    let native = "[[endpoint]]\npath = \"/a\"\naliases = [\"/v1/ws\"]\n";
+    assert_eq!(titles(native), ["`/v1/ws` is an endpoint of its own, and no alias"]);
 }
 
 #[test]

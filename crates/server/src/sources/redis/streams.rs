@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::Pattern;
+use protocol::{Pattern, Publisher};
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Value};
 use serde_json::Map;
@@ -16,6 +16,8 @@ use crate::sources::intake::{Intake, Message};
 pub(super) const WAIT: Duration = Duration::from_secs(1);
 /// Most entries of a stream that are read at once.
 const ENTRIES_MAX: usize = 64;
+/// Newest events of a topic among which one of the stream's is looked for.
+const EVENTS_SEARCHED: u32 = 1_000;
 /// The field of an entry that is all of its data, where it has one.
 const DATA: &[u8] = b"data";
 
@@ -95,13 +97,29 @@ async fn read(remote: &mut Remote, readings: &mut [Reading], intake: &Intake) ->
     }
 }
 
-/// The last entry that became an event before the server was started, where the event is kept.
+/// The last entry that became an event before the server was started, where the event is among the
+/// newest that are kept of its topic.
 async fn kept(intake: &Intake, key: &str) -> Option<Id> {
     let (root, name) = (intake.root(), name_of(key.as_bytes()));
-    let topic = if root.is_empty() { name.clone() } else { format!("{root}.{name}") };
-    let newest = newest_of_all(intake.node(), &[Pattern::parse(&topic).ok()?]).await.ok()??;
-    let id = newest.draft.id?;
-    Id::parse(id.strip_prefix(&format!("{root}:{name}:"))?.as_bytes())
+    let topic = if root.is_empty() { name } else { format!("{root}.{name}") };
+    let topic = Pattern::parse(&topic).ok()?;
+    let newest = loop {
+        match newest_of_all(intake.node(), &topic, EVENTS_SEARCHED).await {
+            Ok(newest) => break newest,
+            Err(error) => tracing::warn!(key, %error, "where to read on is not known yet"),
+        }
+        tokio::time::sleep(WAIT).await;
+    };
+    // Clients may publish there, too, with whatever ids they like.
+    let own = newest.iter().rev().filter(|event| event.draft.publisher == Publisher::Admin);
+    let prefix = prefix_of(root, key);
+    own.filter_map(|event| event.draft.id.as_deref()?.strip_prefix(&prefix))
+        .find_map(|id| Id::parse(id.as_bytes()))
+}
+
+/// What the ids of a stream's events begin with.
+fn prefix_of(root: &str, key: &str) -> String {
+    format!("{root}:{key}:")
 }
 
 /// Finds out from where to read a stream.
@@ -181,7 +199,7 @@ fn message(root: &str, key: &[u8], Entry { id, mut fields }: Entry) -> Message {
             serde_json::Value::Object(object).to_string().into_bytes()
         }
     };
-    let id = Some(format!("{root}:{name}:{id}"));
+    let id = Some(format!("{}{id}", prefix_of(root, &String::from_utf8_lossy(key))));
     Message { name, data: data.into(), id, ..Message::default() }
 }
 
@@ -210,7 +228,7 @@ mod tests {
         assert_eq!(made[0].name, "train.progress");
         assert_eq!(made[0].data, "[1]");
         assert_eq!(made[1].data, r#"{"loss":"0.1","step":"5"}"#);
-        assert_eq!(made[1].id.as_deref(), Some("r:train.progress:1-1"));
+        assert_eq!(made[1].id.as_deref(), Some("r:train:progress:1-1"));
         assert!(streams_of(Value::Nil).is_empty());
     }
 
