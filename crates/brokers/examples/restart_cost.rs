@@ -16,7 +16,7 @@ const STREAM: StreamIndex = StreamIndex(0);
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let directory = arguments.next().unwrap_or_else(|| "restart-cost".to_owned());
+    let directory = arguments.next().unwrap_or_else(|| "build/restart-cost".to_owned());
     let events: u64 = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(10_000_000);
     let everything = Pattern::parse(">").unwrap();
     let table = StreamTable::new(vec![StreamSpec {

@@ -12,6 +12,7 @@ mod acknowledged;
 mod disk;
 mod damage;
 mod clock;
+mod stopped;
 
 /// How often a fault is tried that strikes at random.
 fn rounds() -> u32 {
