@@ -53,10 +53,9 @@ pub(crate) struct Continuity {
     pub(crate) remember_ms: u64,
 }
 
-impl Continuity {
-    fn is_over(&self, wall_ms: u64) -> bool {
-        self.expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= wall_ms)
-    }
+/// Whether nobody can come back any more under what expires then.
+fn is_over(expires_at_ms: Option<u64>, wall_ms: u64) -> bool {
+    expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= wall_ms)
 }
 
 /// Most of what is kept.
@@ -166,7 +165,8 @@ impl Absent {
     ) -> Option<Heir> {
         let mut state = self.state.lock();
         let identity = &continuity.identity;
-        let mut keys = identity.keys().take(if continuity.is_over(wall_ms) { 2 } else { 1 });
+        let is_over = is_over(continuity.expires_at_ms, wall_ms);
+        let mut keys = identity.keys().take(if is_over { 2 } else { 1 });
         let (word, heir) = keys.find_map(|key| {
             let mut heirs = state.heirs.get(&key)?.iter();
             heirs.find(|(_, heir)| heir.since > heard).cloned()
@@ -192,8 +192,7 @@ impl State {
     /// The place of who comes.
     fn find(&self, identity: &Identity, wall_ms: u64) -> Option<Order> {
         let is_left = |order: &&Order| {
-            let expires_at_ms = self.places.get(order).and_then(|place| place.expires_at_ms);
-            expires_at_ms.is_some_and(|at_ms| at_ms <= wall_ms)
+            self.places.get(order).is_some_and(|place| is_over(place.expires_at_ms, wall_ms))
         };
         let mut keys = identity.keys();
         let own = keys.next().and_then(|own| self.by_identity.get(&own)?.first());

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use protocol::json::{push_str, push_u64};
+use protocol::json::{push_list, push_str, push_str_list, push_u64};
 use protocol::{Audience, FrameKind, Pattern, Payload, Position, Start, SubscriptionId};
 
 use crate::commands::Call;
@@ -37,7 +37,7 @@ pub(crate) fn hello(id: i64, hello: &Hello<'_>) -> Frame {
             push_positions(object.field("resume"), &hello.resumed.positions);
             let out = object.field("subscriptions");
             // Where they began is past; they go on at the positions.
-            push_list(out, &hello.resumed.subscriptions, |body, out| {
+            push_list(&hello.resumed.subscriptions, out, |body, out| {
                 push_subscribe(out, body, &Start::Now);
             });
         }
@@ -90,7 +90,7 @@ pub(crate) fn history(id: i64, history: &History) -> Frame {
 
 pub(crate) fn acknowledge(id: i64, positions: &[Position]) -> Frame {
     request(id, "ack", |out| {
-        push_list(out, positions, |position, out| push_position(out, position, "seq"));
+        push_list(positions, out, |position, out| push_position(out, position, "seq"));
     })
 }
 
@@ -262,11 +262,11 @@ fn push_headers(object: &mut Object<'_>, headers: &[(String, String)]) {
 }
 
 fn push_patterns(out: &mut Vec<u8>, patterns: &[Pattern]) {
-    push_list(out, patterns, |pattern, out| push_str(out, pattern.as_str()));
+    push_str_list(patterns.iter().map(Pattern::as_str), out);
 }
 
 fn push_positions(out: &mut Vec<u8>, positions: &[Position]) {
-    push_list(out, positions, |position, out| push_position(out, position, "after"));
+    push_list(positions, out, |position, out| push_position(out, position, "after"));
 }
 
 fn push_position(out: &mut Vec<u8>, position: &Position, seq: &'static str) {
@@ -275,17 +275,6 @@ fn push_position(out: &mut Vec<u8>, position: &Position, seq: &'static str) {
     push_str(object.field("epoch"), position.epoch.as_str());
     push_u64(object.field(seq), position.seq);
     object.end();
-}
-
-fn push_list<T>(out: &mut Vec<u8>, items: &[T], push_item: impl Fn(&T, &mut Vec<u8>)) {
-    out.push(b'[');
-    for (at, item) in items.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        push_item(item, out);
-    }
-    out.push(b']');
 }
 
 /// An object that is being written.

@@ -5,8 +5,8 @@ use super::setting::Setting;
 /// How a new configuration differs from the one that runs.
 ///
 /// Settings are named by their path, items by their name or path: `log.level`,
-/// `stream.news.retain.count`, `endpoint./v1/ws.heartbeat`, `endpoint./ws@127.0.0.1:9000.heartbeat`. An item that was added or taken away is
-/// named as a whole.
+/// `stream.news.retain.count`, `endpoint./v1/ws.heartbeat`, `endpoint./ws@127.0.0.1:9000.heartbeat`.
+/// An item that was added or taken away is named as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// What takes hold at once.

@@ -83,20 +83,12 @@ impl<T: Setting> Setting for Vec<T> {
             }
             return;
         }
-        // Items come and go with a restart only, unless they live; those that stay may change.
         let (old, new) = (named(std::mem::take(self)), named(new));
-        let (order, other) = if lives { (new, old) } else { (old, new) };
-        let mut other = BTreeMap::from_iter(other);
-        for (name, item) in order {
-            let (mut kept, changed) = match other.remove(&name) {
-                Some(old) if lives => (old, Some(item)),
-                changed => (item, changed),
-            };
-            if let Some(changed) = changed {
-                kept.adopt(changed, reload);
-            }
-            self.push(kept);
-        }
+        let order: Vec<String> =
+            if lives { &new } else { &old }.iter().map(|(name, _)| name.clone()).collect();
+        let mut items = BTreeMap::from_iter(old);
+        items.adopt(BTreeMap::from_iter(new), reload);
+        self.extend(order.iter().filter_map(|name| items.remove(name)));
     }
 }
 
@@ -152,6 +144,7 @@ impl<T: Setting> Setting for BTreeMap<String, T> {
     }
 
     fn adopt(&mut self, new: Self, reload: Reload) {
+        // Items come and go with a restart only, unless they live; those that stay may change.
         let lives = reload == Reload::Live;
         if lives {
             self.retain(|name, _| new.contains_key(name));

@@ -152,6 +152,11 @@ impl Config {
         endpoint.listen.unwrap_or(self.listen.public)
     }
 
+    /// The endpoints that are served on an address.
+    pub(crate) fn endpoints_at(&self, listener: SocketAddr) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints.iter().filter(move |endpoint| self.listener_of(endpoint) == listener)
+    }
+
     /// What tells an endpoint from all others: systems may use one path, each on its listener.
     pub(crate) fn id_of(&self, endpoint: &Endpoint) -> Arc<str> {
         id_at(self.listener_of(endpoint), endpoint.path.as_str())

@@ -35,8 +35,8 @@ fn is_one(value: &str) -> bool {
     URL_SAFE_NO_PAD.decode_slice(value, &mut bytes) == Ok(RANDOM_BYTES)
 }
 
-/// The header that sets it (RFC 6265): for the path of the request, out of reach of scripts and of other sites'
-/// pages, until the browser is closed.
+/// The header that sets it (RFC 6265): for the path of the request, out of reach of scripts and of
+/// other sites' pages, until the browser is closed.
 pub(super) fn set(cookie: &str, path: &str) -> HeaderValue {
     let line = format!("{NAME}={cookie}; Path={path}; HttpOnly; SameSite=Lax");
     // Paths of endpoints can stand in a header.

@@ -23,9 +23,8 @@ impl Readers {
         let origin = request.headers().get(header::ORIGIN)?;
         let path = request.uri().path();
         let mut origins = config
-            .endpoints
-            .iter()
-            .filter(|endpoint| config.listener_of(endpoint) == listen && serves(endpoint, path))
+            .endpoints_at(listen)
+            .filter(|endpoint| serves(endpoint, path))
             .flat_map(|endpoint| &endpoint.cors);
         let known = origin.to_str().ok()?;
         let listed = origins.find(|listed| listed.covers(known))?;

@@ -22,8 +22,7 @@ fn nothing() -> ApiError {
 pub(super) fn public(node: &Node, listener: SocketAddr, request: &Request) -> Response {
     let path = request.uri().path();
     let config = node.config();
-    let mut here = config.endpoints.iter().filter(|one| config.listener_of(one) == listener);
-    let is_endpoint = here.any(|endpoint| endpoint.is_at(path));
+    let is_endpoint = config.endpoints_at(listener).any(|endpoint| endpoint.is_at(path));
     if is_endpoint && !request.headers().contains_key(header::UPGRADE) {
         return upgrade_required();
     }

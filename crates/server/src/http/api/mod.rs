@@ -66,7 +66,7 @@ fn public_routes_at(node: &Arc<Node>, address: SocketAddr) -> Router {
     for route in table::public() {
         routes = routes.route(route.path, route.handler);
     }
-    for endpoint in config.endpoints.iter().filter(|one| config.listener_of(one) == address) {
+    for endpoint in config.endpoints_at(address) {
         if let Some(more) = super::systems::routes(&config, endpoint) {
             routes = routes.merge(more);
         }

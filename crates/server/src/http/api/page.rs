@@ -7,9 +7,8 @@ use crate::node::Node;
 /// `GET /` of a listener for clients: what runs there.
 pub(super) fn public(node: &Node, listener: SocketAddr) -> Html<String> {
     let config = node.config();
-    let endpoints =
-        config.endpoints.iter().filter(|endpoint| config.listener_of(endpoint) == listener);
-    let listed: Vec<String> = endpoints
+    let listed: Vec<String> = config
+        .endpoints_at(listener)
         .flat_map(|endpoint| endpoint.paths().map(move |path| (path, endpoint.dialect)))
         .map(|(path, dialect)| {
             let (path, dialect) = (path.as_str(), dialect.as_str());
